@@ -1,0 +1,27 @@
+# Each target first brings .venv up to date, which takes no time when nothing changed.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help setup demo lint test test-slow
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: ## Make .venv with everything that developing needs
+	@.ci/setup
+
+demo: setup ## Label, train and review the sample brains (opens napari where there is a screen)
+	@QT_API=pyqt6 .venv/bin/napari-semiseg demo
+
+lint: setup ## Check style, formatting and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+test: lint ## Run all checks and the tests, as continuous integration does
+	.venv/bin/npe2 validate napari-semiseg
+	.ci/test
+
+test-slow: setup ## Run the tests that take minutes
+	.ci/test -m slow

@@ -1,0 +1,491 @@
+"""The verbs of the project without a display: the same studies, runs and maps as in napari.
+
+Every command that reports takes ``--json``; every problem is one sentence on standard error and exit
+status 1. Heavy imports are inside the commands, so that ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_semiseg.console import (
+    Report,
+    clock,
+    one_sentence,
+    people,
+    progress_bar,
+    table,
+)
+from napari_semiseg.engine.errors import SettingsError, StudyError
+
+if TYPE_CHECKING:
+    from napari_semiseg.engine.evaluation.held_out import Evaluation
+    from napari_semiseg.engine.study import Study
+    from napari_semiseg.engine.training.settings import TrainingSettings
+
+app = typer.Typer(
+    help="Label 3D medical scans with few annotations. For research use only; not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+
+StudyPath = Annotated[Path, typer.Argument(help="The study's folder, NAME.semiseg.", metavar="STUDY")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+RunName = Annotated[
+    str | None, typer.Option("--run", help="Run, such as 003-ua-mt; the newest by default.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+
+
+@app.command()
+def new(
+    study: StudyPath,
+    classes: Annotated[str, typer.Option(help="Structures, such as 1=anterior,2=posterior.")],
+    name: Annotated[str | None, typer.Option(help="Name to show; the folder's by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Create a study."""
+    with one_sentence(as_json):
+        from napari_semiseg.engine.study import Study, parse_classes
+
+        with Study.create(study, parse_classes(classes), name) as made:
+            data = {"study": str(made.path), "name": made.name, "classes": _classes(made)}
+            Report(as_json).tell(data, f"Created study “{made.name}” in {made.path}.")
+
+
+@app.command()
+def add(
+    study: StudyPath,
+    scans: Annotated[list[Path], typer.Argument(help="Scan files, folders, DICOM folders.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="Folder of label files named like the scans.")
+    ] = None,
+    labelled: Annotated[
+        Path | None, typer.Option(help="File with the cases whose labels to take, one a line.")
+    ] = None,
+    held_out: Annotated[
+        Path | None, typer.Option("--held-out", help="File with the cases to lock away.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add scans, take over labels by file name, and lock cases away for evaluation."""
+    with one_sentence(as_json):
+        from napari_semiseg.engine.study import Study
+        from napari_semiseg.engine.study import imports
+
+        with Study.open(study) as opened, progress_bar() as bar:
+            lists = imports.CaseLists.read(labelled, held_out)
+            task = bar.add_task("Adding scans", total=None, note="")
+            summary = imports.ImportSummary()
+            for step in imports.import_cases(opened, scans, labels, lists):
+                summary = summary.with_step(step)
+                bar.update(task, advance=1, note=step.case)
+                if step.problem:
+                    bar.print(f"[yellow]{step.problem}[/]")
+        text = (
+            f"Added {summary.added} scans, took over {summary.labelled} labels, "
+            f"locked {summary.held_out} held-out cases; {len(summary.problems)} problems."
+        )
+        Report(as_json).tell(summary.to_dict(), text)
+        if summary.problems and not summary.added and not summary.labelled:
+            raise StudyError(summary.problems[0])
+
+
+@app.command()
+def label(
+    study: StudyPath,
+    case: Annotated[str, typer.Argument(help="Name of the case.")],
+    label_file: Annotated[Path, typer.Argument(help="Label file on the scan's grid.")],
+    as_json: Json = False,
+) -> None:
+    """Take over a label file as the finished label of a case."""
+    with one_sentence(as_json):
+        from napari_semiseg.engine.study import Study
+
+        with Study.open(study) as opened:
+            opened.import_label(case, label_file)
+            state = str(opened.case(case).state)
+        Report(as_json).tell(
+            {"case": case, "state": state}, f"“{case}” is {state} with {label_file}."
+        )
+
+
+@app.command()
+def train(
+    study: StudyPath,
+    method: Annotated[str | None, typer.Option(help="Key of a method; see `methods`.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Budget of optimiser time.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Budget in optimiser steps.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides every random draw.")] = 0,
+    preset: Annotated[str, typer.Option(help="modern or paper.")] = "modern",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE of the method or the plan; may be repeated."),
+    ] = None,
+    device: Device = "auto",
+    resume: Annotated[str | None, typer.Option(help="Run to continue.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a method, or continue a run; Ctrl-C stops it with a checkpoint."""
+    with one_sentence(as_json):
+        from napari_semiseg.engine.study import Study
+
+        with Study.open(study) as opened:
+            chosen = _training_settings(
+                opened, method, minutes, steps, seed, preset, settings or [], device, resume
+            )
+            data = _train(opened, chosen, resume)
+        text = f"Run {data['run']} {data['status']}: {data['steps']} steps in {clock(data['seconds'])}."
+        Report(as_json).tell(data, text)
+
+
+@app.command()
+def predict(
+    study: StudyPath,
+    out: Annotated[Path, typer.Option(help="Folder for the maps.")],
+    run: RunName = None,
+    cases: Annotated[
+        list[str] | None, typer.Option(help="Cases; all unlabelled ones by default.")
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Predict cases and write the four maps of each on the scan's own grid."""
+    with one_sentence(as_json):
+        from napari_semiseg.engine.inference.files import write_maps
+        from napari_semiseg.engine.inference.prediction import CasePredicted
+        from napari_semiseg.engine.inference.prediction import predict as predict_study
+        from napari_semiseg.engine.study import Study
+
+        written: dict[str, Any] = {}
+        with Study.open(study) as opened, progress_bar() as bar:
+            task = bar.add_task("Predicting", total=1.0, note="")
+            names = {info.value: info.name for info in opened.classes}
+            for event in predict_study(opened, run, cases, device=device):
+                if isinstance(event, CasePredicted):
+                    files = write_maps(out, event.maps, names)
+                    written[event.case] = {kind: str(path) for kind, path in files.items()}
+                    written[event.case]["seconds"] = round(event.maps.seconds, 2)
+                else:
+                    done = (event.index + event.share) / event.total
+                    bar.update(task, completed=done, note=event.case)
+        Report(as_json).tell({"cases": written}, f"Wrote the maps of {len(written)} cases to {out}.")
+
+
+@app.command()
+def evaluate(
+    study: StudyPath, run: RunName = None, device: Device = "auto", as_json: Json = False
+) -> None:
+    """Measure a run on the held-out cases: Dice, and HD95 and ASD in mm."""
+    with one_sentence(as_json):
+        from napari_semiseg.engine.study import Study
+
+        with Study.open(study) as opened:
+            evaluation = _evaluate(opened, run, device)
+        Report(as_json).tell(evaluation.to_dict(), lambda: _evaluation_table(evaluation))
+
+
+@app.command()
+def export(
+    study: StudyPath,
+    out: Annotated[Path, typer.Option(help="Folder for the labels.")],
+    as_json: Json = False,
+) -> None:
+    """Write human and accepted labels on the scans' own grids."""
+    with one_sentence(as_json):
+        from napari_semiseg.engine.study import Study, export_labels
+
+        with Study.open(study) as opened:
+            files = [str(path) for path in export_labels(opened, out)]
+        Report(as_json).tell({"files": files}, f"Wrote {len(files)} labels to {out}.")
+
+
+@app.command()
+def methods(as_json: Json = False) -> None:
+    """List the methods."""
+    with one_sentence(as_json):
+        from napari_semiseg.engine.methods.registry import available_methods
+
+        data = {
+            key: {
+                "title": method.title,
+                "summary": method.summary,
+                "paper": str(method.paper),
+                "settings": method.Settings.model_json_schema().get("properties", {}),
+            }
+            for key, method in available_methods().items()
+        }
+        rows = [(key, each["title"], each["summary"]) for key, each in data.items()]
+        Report(as_json).tell(
+            {"methods": data}, lambda: table("Methods", ("key", "method", "idea"), rows)
+        )
+
+
+@app.command()
+def status(study: StudyPath, as_json: Json = False) -> None:
+    """Show the cases, their states and the runs of a study."""
+    with one_sentence(as_json):
+        from napari_semiseg.engine.study import Study
+
+        with Study.open(study) as opened:
+            data = _status(opened)
+        Report(as_json).tell(data, lambda: _status_tables(data))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Print versions, device, Qt and free memory, and what to fix."""
+    with one_sentence(as_json):
+        from napari_semiseg.doctor import examine
+
+        findings = examine()
+        Report(as_json).tell(findings.to_dict(), findings.print)
+        if findings.fatal:
+            sys.exit(1)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the study, maps and picture.")] = Path(
+        "demo_output"
+    ),
+    minutes: Annotated[float, typer.Option(help="Training time.")] = 1.5,
+    open_napari: Annotated[
+        bool | None, typer.Option("--open/--no-open", help="Open napari; decided by the screen.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the main job on the shipped sample data: study, labels, training, maps, a picture."""
+    with one_sentence(as_json):
+        from napari_semiseg.demo import run_demo
+
+        data = run_demo(out, minutes, _train, _evaluate)
+        Report(as_json).tell(
+            data,
+            f"Held-out Dice {data['dice']:.3f} after {minutes:g} minutes with "
+            f"{data['labelled']} labelled scans.\nPicture: {data['picture']}\nMaps: {data['maps']}",
+        )
+        if not as_json and (open_napari if open_napari is not None else _has_screen()):
+            _open_viewer(Path(data["study"]))
+
+
+@app.command(name="open")
+def open_study(study: StudyPath) -> None:
+    """Open a study in napari."""
+    with one_sentence(False):
+        from napari_semiseg.engine.study import Study
+
+        Study.open(study).close()
+        _open_viewer(study)
+
+
+def _classes(study: Study) -> dict[int, str]:
+    return {info.value: info.name for info in study.classes}
+
+
+def _training_settings(
+    study: Study,
+    method: str | None,
+    minutes: float | None,
+    steps: int | None,
+    seed: int,
+    preset: str,
+    assignments: Sequence[str],
+    device: str,
+    resume: str | None,
+) -> TrainingSettings:
+    """Gather the settings of a new run, or those of the run to resume with a new budget."""
+    from pydantic import ValidationError
+
+    from napari_semiseg.engine.methods.registry import method_of
+    from napari_semiseg.engine.training.preparation import settings_of_run
+    from napari_semiseg.engine.training.settings import TrainingSettings
+
+    if minutes is not None and steps is not None:
+        raise SettingsError("Give --minutes or --steps, not both.")
+    changes: dict[str, Any] = {"device": device}
+    if minutes is not None or steps is not None:
+        changes |= {"minutes": minutes, "steps": steps}
+    if resume is not None:
+        if assignments or method is not None:
+            raise SettingsError("A resumed run keeps its method and settings; leave them out.")
+        return settings_of_run(study.run(resume)).model_copy(update=changes)
+    key = method or "ua-mt"
+    fields = method_of(key).Settings.model_fields
+    values = dict(_assignment(text) for text in assignments)
+    try:
+        return TrainingSettings(
+            method=key,
+            preset=preset,  # type: ignore[arg-type]
+            seed=seed,
+            validation_cases=values.pop("validation_cases", None),
+            method_settings={name: value for name, value in values.items() if name in fields},
+            plan_overrides={name: value for name, value in values.items() if name not in fields},
+            **changes,
+        )
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the budget"
+        raise SettingsError(f"The setting “{where}” is not possible: {first['msg']}.") from problem
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise SettingsError(f"“--set {text}” needs the form NAME=VALUE.")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _train(study: Study, settings: TrainingSettings, resume: str | None = None) -> dict[str, Any]:
+    """Train with a progress bar; Ctrl-C asks for a stop and waits for the checkpoint."""
+    from napari_semiseg.engine.training import events
+    from napari_semiseg.engine.training.loop import train as train_study
+
+    data: dict[str, Any] = {}
+    request: events.Request | None = None
+    with progress_bar() as bar:
+        task = bar.add_task("Preparing", total=1.0, note="")
+        work = train_study(study, settings, resume)
+        while True:
+            try:
+                event = work.send(request)
+                request = None
+                _show(event, bar, task, data)
+            except StopIteration:
+                return data
+            except KeyboardInterrupt:
+                if isinstance(request, events.Stop):
+                    raise
+                people.print("Stopping; the checkpoint is being written …")
+                request = events.Stop()
+
+
+def _show(event: Any, bar: Any, task: Any, data: dict[str, Any]) -> None:
+    from napari_semiseg.engine.training import events
+
+    match event:
+        case events.Preparing(done, total, what):
+            bar.update(task, note=f"{what} {done}/{total}")
+        case events.Started():
+            data |= {"run": event.run, "method": event.method_title, "device": event.device}
+            data |= {"labelled": event.labelled, "unlabelled": event.unlabelled}
+            data["plan"] = event.plan
+            bar.update(task, description=event.method_title)
+            for reason in event.plan["reasons"]:
+                bar.print(f"[dim]{reason}[/]")
+        case events.Progress():
+            left = clock(event.remaining)
+            note = f"step {event.step}, loss {event.scalars['loss']:.3f}, {left} left"
+            bar.update(task, completed=event.share, note=note)
+            data["loss"] = event.scalars["loss"]
+        case events.Validated():
+            data["validation_dice"] = event.mean
+            bar.print(f"Dice on the validation cases after {event.step} steps: {event.mean:.3f}")
+        case events.Warned(sentence):
+            bar.print(f"[yellow]{sentence}[/]")
+        case events.Finished():
+            data |= {"status": event.status, "steps": event.steps}
+            data["seconds"] = round(event.seconds, 1)
+
+
+def _evaluate(study: Study, run: str | None, device: str = "auto") -> Evaluation:
+    from napari_semiseg.engine.evaluation.held_out import evaluate as evaluate_study
+    from napari_semiseg.engine.inference.prediction import Predicting
+
+    with progress_bar() as bar:
+        task = bar.add_task("Evaluating", total=1.0, note="")
+        work = evaluate_study(study, run, device)
+        while True:
+            try:
+                event = next(work)
+            except StopIteration as finished:
+                return finished.value
+            if isinstance(event, Predicting):
+                done = (event.index + event.share) / event.total
+                bar.update(task, completed=done, note=event.case)
+
+
+def _number(value: float | None, digits: int = 3) -> str | None:
+    return None if value is None else f"{value:.{digits}f}"
+
+
+def _evaluation_table(evaluation: Evaluation) -> None:
+    rows = [
+        (case, name, _number(scores["dice"]), _number(scores["hd95"], 2), _number(scores["asd"], 2))
+        for case, classes in [*evaluation.cases.items(), ("mean", evaluation.mean)]
+        for name, scores in classes.items()
+    ]
+    title = f"Run {evaluation.run} on {len(evaluation.cases)} held-out cases"
+    table(title, ("case", "class", "Dice", "HD95 mm", "ASD mm"), rows)
+
+
+def _status(study: Study) -> dict[str, Any]:
+    cases = study.cases()
+    return {
+        "study": str(study.path),
+        "name": study.name,
+        "classes": _classes(study),
+        "cases": {case.name: str(case.state) for case in cases},
+        "labelled": len(study.labelled_cases()),
+        "unlabelled": len(study.unlabelled_cases()),
+        "held_out": len(study.held_out_cases()),
+        "runs": [
+            {"run": run.identifier, "method": run.method, "status": run.status, "seed": run.seed}
+            for run in study.runs()
+        ],
+    }
+
+
+def _status_tables(data: dict[str, Any]) -> None:
+    title = (
+        f"{data['name']}: {data['labelled']} labelled, {data['unlabelled']} unlabelled, "
+        f"{data['held_out']} held out"
+    )
+    table(title, ("case", "state"), list(data["cases"].items()))
+    if data["runs"]:
+        table("Runs", ("run", "method", "status"), [tuple(run.values())[:3] for run in data["runs"]])
+
+
+def _has_screen() -> bool:
+    import os
+
+    return sys.platform in ("darwin", "win32") or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+
+
+def _open_viewer(study: Path) -> None:
+    from napari_semiseg.gui.launch import open_viewer
+
+    open_viewer(study)
+
+
+def spread(arguments: Sequence[str], option: str) -> list[str]:
+    """Let one ``option`` be followed by several values, as in ``--cases A B C``."""
+    spread_out: list[str] = []
+    inside = 0
+    for argument in arguments:
+        if argument == option:
+            inside = 1
+            continue
+        if argument.startswith("-"):
+            inside = 0
+        if inside:
+            spread_out.append(option)
+        spread_out.append(argument)
+    return spread_out
+
+
+def main() -> None:
+    """Run the command line."""
+    app(args=spread(sys.argv[1:], "--cases"))

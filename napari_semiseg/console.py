@@ -1,0 +1,100 @@
+"""How the command line talks: tables and progress for people, one JSON object for scripts.
+
+With ``--json`` exactly one object goes to standard output and everything else to standard error.
+Used by the commands in `cli` only.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from napari_semiseg.engine.errors import SemisegError
+
+people = Console(stderr=True)
+"""Progress and remarks; on standard error, so that standard output can be piped."""
+
+output = Console(soft_wrap=True)
+"""Results for people, on standard output."""
+
+
+class Report:
+    """The result of a command, told once in the form that was asked for.
+
+    Parameters
+    ----------
+    as_json : bool
+        One JSON object on standard output instead of text.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def tell(self, data: Mapping[str, Any], text: Callable[[], None] | str) -> None:
+        """Print ``data`` as JSON, or ``text`` (a sentence, or what prints a table)."""
+        if self.as_json:
+            print(json.dumps(data, indent=2, default=_plain))
+        elif callable(text):
+            text()
+        else:
+            output.print(text, highlight=False)
+
+
+def _plain(value: Any) -> Any:
+    """Turn paths and NumPy numbers into what JSON knows."""
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+@contextmanager
+def one_sentence(as_json: bool) -> Iterator[None]:
+    """Turn a problem of the user into one sentence and exit status 1; defects keep their traceback."""
+    try:
+        yield
+    except SemisegError as problem:
+        if as_json:
+            print(json.dumps({"error": str(problem)}))
+        people.print(f"Error: {problem}", style="red", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        people.print("Stopped.")
+        sys.exit(130)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Show a progress bar on standard error while the block runs."""
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=people,
+    )
+    with bar:
+        yield bar
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table on standard output."""
+    grid = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        grid.add_column(column, overflow="fold", justify="left" if index == 0 else "right")
+    for row in rows:
+        grid.add_row(*("—" if cell is None else str(cell) for cell in row))
+    output.print(grid)
+
+
+def clock(seconds: float | None) -> str:
+    """Write a duration as minutes and seconds."""
+    if seconds is None:
+        return "…"
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,145 @@
+"""A run measured on the cases that it never saw.
+
+Held-out cases are locked: no training, no validation, no choice of a checkpoint reads them. The last
+checkpoint of the run is measured, on the scans' own grids, in mm. Called by the command line, the
+desk and comparisons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.evaluation.metrics import (
+    CaseMetrics,
+    ClassMeans,
+    ClassMetrics,
+    MeanMetrics,
+    mean_of,
+    measure_case,
+)
+from napari_semiseg.engine.inference.prediction import Predicting, predict_of_many
+from napari_semiseg.engine.methods.assembly import restore
+from napari_semiseg.engine.planning.machine import describe_machine
+from napari_semiseg.engine.study import Study
+
+SCORES = ("dice", "hd95", "asd")
+
+
+@dataclass(frozen=True)
+class CaseEvaluated:
+    """A held-out case is measured."""
+
+    case: str
+    metrics: CaseMetrics
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run reaches on the held-out cases.
+
+    Attributes
+    ----------
+    run : str
+        Identifier of the run.
+    class_names : dict
+        Name of each class value.
+    metrics : dict
+        Metrics of each case.
+    means : MeanMetrics
+        Means over the cases.
+    """
+
+    run: str
+    class_names: dict[int, str]
+    metrics: dict[str, CaseMetrics]
+    means: MeanMetrics
+
+    @property
+    def dice(self) -> float | None:
+        """Mean Dice over classes and cases."""
+        return self.means.overall.dice
+
+    @property
+    def cases(self) -> dict[str, dict[str, dict[str, float | None]]]:
+        """Dice, HD95 and ASD (mm) by case and class name."""
+        return {case: self._named(metrics.classes) for case, metrics in self.metrics.items()}
+
+    @property
+    def mean(self) -> dict[str, dict[str, float | None]]:
+        """Means by class name, and over all classes under ``"all"``."""
+        return self._named(self.means.classes) | {"all": _scores(self.means.overall)}
+
+    def _named(self, classes: Any) -> dict[str, dict[str, float | None]]:
+        return {self.class_names[value]: _scores(each) for value, each in classes.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        overall = self.means.overall
+        return {
+            "run": self.run,
+            "unit": self.means.unit,
+            "dice": self.dice,
+            "cases": self.cases,
+            "mean": self.mean,
+            "counted": overall.counted,
+            "not_counted": overall.not_counted,
+            "one_empty": overall.one_empty,
+        }
+
+
+def _scores(metrics: ClassMetrics | ClassMeans) -> dict[str, float | None]:
+    return {score: getattr(metrics, score) for score in SCORES}
+
+
+def evaluate(
+    study: Study, run: str | None = None, device: str = "auto"
+) -> Generator[Predicting | CaseEvaluated, None, Evaluation]:
+    """Measure a run on the held-out cases and record the figures in the study.
+
+    Parameters
+    ----------
+    study : Study
+        Open study.
+    run : str, optional
+        Identifier; the newest with a checkpoint by default.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+
+    Yields
+    ------
+    Predicting or CaseEvaluated
+        Progress, and each case's metrics.
+
+    Returns
+    -------
+    Evaluation
+        Per class, per case and mean: Dice, HD95 and ASD in mm.
+
+    Raises
+    ------
+    StudyError
+        No run, or no held-out case with a label.
+    """
+    record = study.run(run)
+    cases = [case for case in study.held_out_cases() if case.has_label]
+    if not cases:
+        raise StudyError(
+            f"Study “{study.name}” has no held-out scan with a label to measure on; lock some "
+            "labelled scans away (--held-out) before training."
+        )
+    method, _ = restore(record.folder, describe_machine(device))
+    measured: dict[str, CaseMetrics] = {}
+    for index, case in enumerate(cases):
+        maps = yield from predict_of_many(method, study, case, index, len(cases), kinds=())
+        truth = study.load_label(case.name)
+        assert truth is not None
+        measured[case.name] = measure_case(
+            maps.prediction, truth, method.plan.class_values, case.geometry.spacing
+        )
+        study.record_metrics(record.identifier, case.name, measured[case.name].to_dict())
+        yield CaseEvaluated(case.name, measured[case.name])
+    names = {info.value: info.name for info in study.classes}
+    return Evaluation(record.identifier, names, measured, mean_of(measured.values()))

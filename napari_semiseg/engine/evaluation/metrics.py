@@ -1,0 +1,386 @@
+"""How well a prediction agrees with a human label: overlap, surface distances and volumes.
+
+Validation during training, the held-out evaluation and the comparison of runs call this, on their
+worker thread. Definitions are those of medpy, which the papers of the field use, except that
+distances are in millimetres, the average symmetric distance is the symmetric one, and an empty
+mask is never scored as a perfect distance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy import ndimage
+
+from napari_semiseg.engine.errors import BadLabel, GeometryMismatch
+from napari_semiseg.engine.evaluation.surfaces import directed_distances
+
+Outcome = Literal["compared", "both empty", "prediction empty", "reference empty"]
+Unit = Literal["mm", "voxels"]
+
+_AVERAGED = (
+    "dice",
+    "jaccard",
+    "hd95",
+    "asd",
+    "assd",
+    "volume_ml",
+    "reference_volume_ml",
+)
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """Agreement of one class in one case.
+
+    Attributes
+    ----------
+    dice, jaccard : float or None
+        Overlap, 0 to 1; 0 where one mask is empty, None where both are ("not counted").
+    hd95 : float or None
+        95th percentile of the pooled directed surface distances; None unless both masks exist.
+    asd : float or None
+        Mean distance from the prediction's surface to the reference's (one direction, as the
+        papers report it); None unless both masks exist.
+    assd : float or None
+        Mean of the two directed means; None unless both masks exist.
+    volume_ml, reference_volume_ml : float
+        Volumes of the prediction and of the reference, in millilitres.
+    """
+
+    dice: float | None
+    jaccard: float | None
+    hd95: float | None
+    asd: float | None
+    assd: float | None
+    volume_ml: float
+    reference_volume_ml: float
+
+    @property
+    def outcome(self) -> Outcome:
+        """Which of the two masks were there."""
+        if self.volume_ml and self.reference_volume_ml:
+            return "compared"
+        if self.volume_ml:
+            return "reference empty"
+        return "prediction empty" if self.reference_volume_ml else "both empty"
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return the attributes by name, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class CaseMetrics:
+    """Agreement of every class of one case.
+
+    Attributes
+    ----------
+    classes : mapping of int to ClassMetrics
+        By class value.
+    unit : {"mm", "voxels"}
+        Of the surface distances.
+    """
+
+    classes: Mapping[int, ClassMetrics]
+    unit: Unit = "mm"
+
+    @property
+    def mean_dice(self) -> float | None:
+        """Mean Dice of the classes that count; None if none does."""
+        return _mean(metrics.dice for metrics in self.classes.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"unit": ..., "classes": {"1": {...}}}``, ready for JSON."""
+        classes = {str(value): metrics.to_dict() for value, metrics in self.classes.items()}
+        return {"unit": self.unit, "classes": classes}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> CaseMetrics:
+        """Restore what :meth:`to_dict` gave."""
+        classes = {int(value): ClassMetrics(**parts) for value, parts in stored["classes"].items()}
+        return cls(classes, stored["unit"])
+
+
+@dataclass(frozen=True)
+class ClassMeans:
+    """Means of one class over cases, or over classes, with what they leave out.
+
+    Attributes
+    ----------
+    dice, jaccard, hd95, asd, assd : float or None
+        Means over the cases in which the value is defined; None if there is no such case.
+    volume_ml, reference_volume_ml : float or None
+        Mean volumes over all cases.
+    counted : int
+        Cases with a Dice: at least one of the two masks exists.
+    not_counted : int
+        Cases where both masks are empty, which say nothing.
+    one_empty : int
+        Counted cases where one mask is empty: Dice 0, distances not defined and left out.
+    """
+
+    dice: float | None
+    jaccard: float | None
+    hd95: float | None
+    asd: float | None
+    assd: float | None
+    volume_ml: float | None
+    reference_volume_ml: float | None
+    counted: int
+    not_counted: int
+    one_empty: int
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """Return the attributes by name, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class MeanMetrics:
+    """Means over the cases of a study.
+
+    Attributes
+    ----------
+    classes : mapping of int to ClassMeans
+        By class value.
+    overall : ClassMeans
+        Means of the class means, so that each class weighs the same; counts are summed.
+    cases : int
+        How many cases were given.
+    unit : {"mm", "voxels"}
+        Of the surface distances.
+    """
+
+    classes: Mapping[int, ClassMeans]
+    overall: ClassMeans
+    cases: int
+    unit: Unit = "mm"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything by name, with class values as strings, ready for JSON."""
+        return {
+            "unit": self.unit,
+            "cases": self.cases,
+            "overall": self.overall.to_dict(),
+            "classes": {str(value): means.to_dict() for value, means in self.classes.items()},
+        }
+
+
+def measure_case(
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    class_values: Iterable[int],
+    spacing: Sequence[float],
+    *,
+    unit: Unit = "mm",
+) -> CaseMetrics:
+    """Compare a predicted label map with the reference, class by class.
+
+    Parameters
+    ----------
+    prediction, reference : numpy.ndarray, shape (z, y, x), integers or bool
+        Class value of every voxel, on the same grid; uint8 is fastest. Other values than
+        ``class_values`` are background.
+    class_values : iterable of int
+        Values to compare, without background.
+    spacing : sequence of three floats
+        Voxel size (z, y, x) in mm.
+    unit : {"mm", "voxels"}
+        Unit of the surface distances; voxels only to compare with papers that measure so.
+        Volumes are in mL either way.
+
+    Returns
+    -------
+    CaseMetrics
+
+    Raises
+    ------
+    GeometryMismatch
+        If the two maps differ in shape.
+    BadLabel
+        If a map does not hold integers.
+    """
+    # An image of one slice has outlines, not surfaces: every voxel would lie on the surface.
+    flat = tuple(axis for axis, extent in enumerate(prediction.shape) if extent == 1)
+    step = np.delete(np.asarray(spacing if unit == "mm" else (1.0, 1.0, 1.0), dtype=float), flat)
+    voxel_volume_ml = math.prod(float(extent) for extent in spacing) / 1000
+    classes = {
+        value: _measure_class(predicted.squeeze(flat), truth.squeeze(flat), step, voxel_volume_ml)
+        for value, (predicted, truth) in _masks(prediction, reference, class_values)
+    }
+    return CaseMetrics(classes, unit)
+
+
+def dice_per_class(
+    prediction: np.ndarray, reference: np.ndarray, class_values: Iterable[int]
+) -> dict[int, float | None]:
+    """Return only the Dice of every class, which is fast enough to watch while training.
+
+    Parameters
+    ----------
+    prediction, reference : numpy.ndarray, shape (z, y, x), integers or bool
+    class_values : iterable of int
+        Values to compare, without background.
+
+    Returns
+    -------
+    dict of int to float or None
+        By class value, as in :class:`ClassMetrics`.
+
+    Raises
+    ------
+    GeometryMismatch, BadLabel
+        As :func:`measure_case`.
+    """
+    return {value: _dice(*masks) for value, masks in _masks(prediction, reference, class_values)}
+
+
+def mean_of(cases: Iterable[CaseMetrics]) -> MeanMetrics:
+    """Average cases per class and over the classes.
+
+    Parameters
+    ----------
+    cases : iterable of CaseMetrics
+        All in the same unit; a case may lack a class.
+
+    Returns
+    -------
+    MeanMetrics
+
+    Raises
+    ------
+    ValueError
+        If cases in mm and in voxels are mixed.
+    """
+    cases = list(cases)
+    units = {case.unit for case in cases}
+    if len(units) > 1:
+        raise ValueError("cases measured in mm and in voxels cannot be averaged together")
+    values = sorted({value for case in cases for value in case.classes})
+    classes = {
+        value: _class_means([case.classes[value] for case in cases if value in case.classes])
+        for value in values
+    }
+    means = list(classes.values())
+    overall = ClassMeans(
+        **_averages(means),
+        counted=sum(each.counted for each in means),
+        not_counted=sum(each.not_counted for each in means),
+        one_empty=sum(each.one_empty for each in means),
+    )
+    return MeanMetrics(classes, overall, len(cases), units.pop() if units else "mm")
+
+
+def _masks(
+    prediction: np.ndarray, reference: np.ndarray, class_values: Iterable[int]
+) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
+    """Yield each class with its two masks, cropped to the box around both."""
+    _check_maps(prediction, reference)
+    predicted_boxes, reference_boxes = _class_boxes(prediction), _class_boxes(reference)
+    for value in class_values:
+        box = _union(predicted_boxes.get(value), reference_boxes.get(value))
+        yield value, (prediction[box] == value, reference[box] == value)
+
+
+def _check_maps(prediction: np.ndarray, reference: np.ndarray) -> None:
+    """Refuse maps that cannot be compared voxel by voxel."""
+    if prediction.shape != reference.shape or prediction.ndim != 3:
+        raise GeometryMismatch(
+            f"A prediction of shape {prediction.shape} cannot be compared with a label of shape "
+            f"{reference.shape}: both must be (z, y, x) on the grid of the scan."
+        )
+    for name, voxels in (("prediction", prediction), ("label", reference)):
+        if voxels.dtype.kind not in "iub":
+            raise BadLabel(
+                f"The {name} to compare holds {voxels.dtype} values: convert it to whole class "
+                "values first."
+            )
+
+
+def _class_boxes(voxels: np.ndarray) -> dict[int, tuple[slice, ...]]:
+    """Return the bounding box of every class value in the map, found in one pass."""
+    if voxels.dtype.kind == "b":
+        voxels = voxels.view(np.uint8)
+    boxes = ndimage.find_objects(voxels)
+    return {value: box for value, box in enumerate(boxes, start=1) if box is not None}
+
+
+def _union(first: tuple[slice, ...] | None, second: tuple[slice, ...] | None) -> tuple[slice, ...]:
+    """Return the smallest box around two boxes; any box, of one voxel, if there is neither."""
+    if first is None or second is None:
+        return first or second or (slice(0, 1),) * 3
+    return tuple(
+        slice(min(one.start, other.start), max(one.stop, other.stop))
+        for one, other in zip(first, second, strict=True)
+    )
+
+
+def _measure_class(
+    predicted: np.ndarray, reference: np.ndarray, step: np.ndarray, voxel_volume_ml: float
+) -> ClassMetrics:
+    """Compare two masks, cropped to the box around both.
+
+    Parameters
+    ----------
+    predicted, reference : numpy.ndarray of bool, shape (z, y, x) or (y, x)
+    step : numpy.ndarray, shape (3,) or (2,)
+        Voxel size in the unit of the distances.
+    voxel_volume_ml : float
+    """
+    volume, reference_volume = _count(predicted), _count(reference)
+    dice = _dice(predicted, reference)
+    hd95 = asd = assd = None
+    if volume and reference_volume:
+        forth, back = directed_distances(predicted, reference, step)
+        hd95 = float(np.percentile(np.concatenate([forth, back]), 95))
+        asd = float(forth.mean(dtype=float))
+        assd = (asd + float(back.mean(dtype=float))) / 2
+    return ClassMetrics(
+        dice=dice,
+        jaccard=None if dice is None else dice / (2 - dice),
+        hd95=hd95,
+        asd=asd,
+        assd=assd,
+        volume_ml=volume * voxel_volume_ml,
+        reference_volume_ml=reference_volume * voxel_volume_ml,
+    )
+
+
+def _dice(predicted: np.ndarray, reference: np.ndarray) -> float | None:
+    """Return twice the shared voxels over the sum of both masks; None if both are empty."""
+    total = _count(predicted) + _count(reference)
+    return 2 * _count(predicted & reference) / total if total else None
+
+
+def _count(mask: np.ndarray) -> int:
+    """Return the voxels of a mask as a Python integer, which JSON can write."""
+    return int(np.count_nonzero(mask))
+
+
+def _class_means(metrics: Sequence[ClassMetrics]) -> ClassMeans:
+    """Average one class over the cases where each value is defined."""
+    outcomes = [each.outcome for each in metrics]
+    not_counted = outcomes.count("both empty")
+    counted = len(outcomes) - not_counted
+    return ClassMeans(
+        **_averages(metrics),
+        counted=counted,
+        not_counted=not_counted,
+        one_empty=counted - outcomes.count("compared"),
+    )
+
+
+def _averages(rows: Sequence[ClassMetrics] | Sequence[ClassMeans]) -> dict[str, Any]:
+    """Return the mean of every averaged quantity over rows that have it."""
+    return {name: _mean(getattr(row, name) for row in rows) for name in _AVERAGED}
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the values that are there; None if there is none."""
+    present = [value for value in values if value is not None]
+    return math.fsum(present) / len(present) if present else None

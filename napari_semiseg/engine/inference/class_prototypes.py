@@ -1,0 +1,59 @@
+"""Prototypes of the classes: the mean feature of each over the labelled cases.
+
+Measured once at the end of training with the network that answers, and kept in the checkpoint, so
+that similarity maps need no labelled scan later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from napari_semiseg.engine.methods.contract import Method
+from napari_semiseg.engine.parts.prototypes import masked_sums
+from napari_semiseg.engine.sampling.batches import cut
+from napari_semiseg.engine.sampling.patch_cache import CachedCase
+
+CASES_READ = 20
+
+
+def measure_prototypes(method: Method, cases: Sequence[CachedCase]) -> torch.Tensor:
+    """Average the method's features over each class, one window around each class and case.
+
+    Parameters
+    ----------
+    method : Method
+        Trained method.
+    cases : sequence of CachedCase
+        Labelled cases; the first 20 are read.
+
+    Returns
+    -------
+    Tensor
+        (C, F) float32 on the method's device; a class that no case shows has zeros.
+    """
+    sums: torch.Tensor | None = None
+    counts = torch.zeros(method.plan.classes, device=method.fabric.device)
+    for case in list(cases)[:CASES_READ]:
+        for positions in case.foreground:
+            centre = _inside(np.median(positions, axis=0), case, method.plan.patch)
+            image, label = cut(case.image, case.label, centre, method.plan.patch)
+            assert label is not None
+            window = image.reshape(1, -1, *method.plan.spatial).to(method.fabric.device)
+            features = method.predict(window, uncertainty=False).features
+            indices = label.reshape(1, *method.plan.spatial).to(features.device)
+            masks = torch.stack([indices == index for index in range(method.plan.classes)], dim=1)
+            inside, count = masked_sums(features, masks)
+            sums = inside[0] if sums is None else sums + inside[0]
+            counts += count[0]
+    assert sums is not None
+    return sums / counts.clamp_min(1).unsqueeze(1)
+
+
+def _inside(centre: np.ndarray, case: CachedCase, patch: tuple[int, int, int]) -> np.ndarray:
+    """Shift ``centre`` so that a window around it stays inside the scan where it can."""
+    shape, half = np.array(case.image.shape[1:]), np.array(patch) / 2
+    low = np.minimum(half, shape / 2) - 0.5
+    return np.clip(centre, low, np.maximum(shape - half, shape / 2) - 0.5)

@@ -1,0 +1,210 @@
+"""From a scan to its maps on its own grid, and from a run to the maps of many cases.
+
+`predict_case` serves previews during training and everything else; `predict` walks the cases of a
+study and stores what it finds. Both are generators that may be left at any yield. Memory stays
+bounded: blending is on the model grid, the way back goes slab by slab, and large arrays live in
+files.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.inference.maps import MAP_KINDS, CaseMaps, allocate
+from napari_semiseg.engine.inference.windows import BlendedMaps, slide
+from napari_semiseg.engine.methods.assembly import restore
+from napari_semiseg.engine.methods.contract import Method
+from napari_semiseg.engine.parts.signed_distance import exact_distance
+from napari_semiseg.engine.planning.machine import describe_machine
+from napari_semiseg.engine.sampling.model_grid import ModelGrid
+from napari_semiseg.engine.sampling.patch_cache import prepare_image
+from napari_semiseg.engine.study import Case, CaseState, Study
+from napari_semiseg.engine.volumes import Geometry, Volume
+
+
+@dataclass(frozen=True)
+class Predicting:
+    """A case is under way; ``share`` of it is done, ``index`` of ``total`` cases were before it."""
+
+    case: str
+    index: int
+    total: int
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
+class CasePredicted:
+    """A case is done."""
+
+    case: str
+    maps: CaseMaps
+
+
+def predict_case(
+    method: Method,
+    case: str,
+    volume: Volume,
+    kinds: Collection[str] = MAP_KINDS,
+    started: float | None = None,
+) -> Generator[float, None, CaseMaps]:
+    """Make the maps of one scan.
+
+    Parameters
+    ----------
+    method : Method
+        Trained method.
+    case : str
+        Name for the result.
+    volume : Volume
+        The scan on its own grid.
+    kinds : collection of str
+        Which of `MAP_KINDS`; the prediction always comes.
+    started : float, optional
+        ``time.perf_counter()`` at which the work on this case began.
+
+    Yields
+    ------
+    float
+        Share of the windows that are done.
+
+    Returns
+    -------
+    CaseMaps
+        On the scan's own grid.
+    """
+    started = time.perf_counter() if started is None else started
+    grid = ModelGrid.of(volume.geometry, method.plan.spacing)
+    image = prepare_image(volume.voxels, method.plan, grid)
+    blended = yield from slide(method, image, "uncertainty" in kinds, "similarity" in kinds)
+    prediction, uncertainty, similarity, head = _to_native(method, grid, blended, kinds)
+    distance = None
+    if "signed_distance" in kinds:
+        distance = _signed_distance(method, volume.geometry, prediction, head)
+    return CaseMaps(
+        case=case,
+        geometry=volume.geometry,
+        prediction=prediction,
+        uncertainty=uncertainty,
+        uncertainty_source=method.uncertainty_source,
+        signed_distance=distance,
+        similarity=similarity,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _to_native(
+    method: Method, grid: ModelGrid, blended: BlendedMaps, kinds: Collection[str]
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Interpolate the blended maps to the scan's grid; classes are chosen there, slab by slab."""
+    shape = grid.native_shape
+    prediction = allocate(shape, np.uint8)
+    table = np.array([0, *method.plan.class_values], np.uint8)
+    for slab in grid.slabs_to_native(blended.probabilities):
+        grid.turn(prediction)[slab.rows] = table[slab.values.argmax(0).numpy()]
+    floats: list[np.ndarray | None] = []
+    for part in (blended.uncertainty, blended.similarity, blended.signed_distance):
+        if not len(part) or (part is blended.signed_distance and "signed_distance" not in kinds):
+            floats.append(None)
+            continue
+        native = allocate((len(part), *shape), np.float32)
+        for slab in grid.slabs_to_native(part):
+            grid.turn(native)[:, slab.rows] = slab.values.numpy()
+        floats.append(native)
+    uncertainty, similarity, head = floats
+    if uncertainty is not None:
+        uncertainty = np.clip(uncertainty[0], 0.0, 1.0, out=uncertainty[0])
+    return prediction, uncertainty, similarity, head
+
+
+def _signed_distance(
+    method: Method, geometry: Geometry, prediction: np.ndarray, head: np.ndarray | None
+) -> np.ndarray:
+    """Distance to each class's boundary in mm: the head's own where it speaks mm, else exact.
+
+    A head without a unit still says where the boundary lies; the distance to that is measured.
+    """
+    if head is not None and method.signed_distance_reach is not None:
+        head *= method.signed_distance_reach
+        return head
+    values = method.plan.class_values
+    distances = allocate((len(values), *geometry.shape), np.float32)
+    extent = np.array(geometry.shape) * np.array(geometry.spacing)
+    farthest = float(np.linalg.norm(extent))
+    for index, value in enumerate(values):
+        inside = prediction == value if head is None else head[index] < 0
+        distance = exact_distance(inside, geometry.spacing)
+        distances[index] = np.clip(distance, -farthest, farthest)
+    return distances
+
+
+def predict(
+    study: Study,
+    run: str | None = None,
+    cases: Sequence[str] | None = None,
+    kinds: Collection[str] = MAP_KINDS,
+    device: str = "auto",
+    store: bool = True,
+) -> Generator[Predicting | CasePredicted, None, None]:
+    """Predict cases of a study with a trained run.
+
+    Parameters
+    ----------
+    study : Study
+        Open study.
+    run : str, optional
+        Identifier; the newest with a checkpoint by default.
+    cases : sequence of str, optional
+        Names; by default every case without a human label that is not held out.
+    kinds : collection of str
+        Which maps.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    store : bool
+        Keep the maps in the study and mark unlabelled cases as predicted.
+
+    Raises
+    ------
+    StudyError
+        No such run or case, or nothing to predict.
+    """
+    record = study.run(run)
+    names = [case.name for case in study.unlabelled_cases()] if cases is None else list(cases)
+    if not names:
+        raise StudyError(
+            f"Study “{study.name}” has no unlabelled scan to predict; name the cases to predict."
+        )
+    chosen = [study.case(name) for name in names]
+    method, _ = restore(record.folder, describe_machine(device))
+    for index, case in enumerate(chosen):
+        maps = yield from predict_of_many(method, study, case, index, len(chosen), kinds)
+        if store:
+            store_maps(study, record.identifier, maps)
+        yield CasePredicted(case.name, maps)
+
+
+def predict_of_many(
+    method: Method, study: Study, case: Case, index: int, total: int, kinds: Collection[str]
+) -> Generator[Predicting, None, CaseMaps]:
+    """Make the maps of one of several cases, telling how far the whole is."""
+    started = time.perf_counter()
+    work = predict_case(method, case.name, study.volume(case.name), kinds, started)
+    while True:
+        try:
+            share = next(work)
+        except StopIteration as finished:
+            return finished.value
+        yield Predicting(case.name, index, total, share)
+
+
+def store_maps(study: Study, run: str, maps: CaseMaps) -> None:
+    """Keep the maps of a case in the study; an unlabelled case becomes a predicted one."""
+    for kind, array in maps.arrays().items():
+        attributes = {"source": maps.uncertainty_source} if kind == "uncertainty" else {}
+        study.save_map(run, maps.case, kind, array, **attributes)
+    if study.case(maps.case).state in (CaseState.UNLABELLED, CaseState.REJECTED):
+        study.mark(maps.case, CaseState.PREDICTED)

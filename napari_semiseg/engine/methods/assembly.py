@@ -1,0 +1,133 @@
+"""Putting a method together on a device, and storing it in a checkpoint or taking it out again.
+
+A checkpoint is one file that holds the method's key, its settings, its plan and its state: enough to
+predict without the study that it was trained on. Written atomically; read without unpickling code.
+Used by training and inference.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.methods.contract import Method, MethodSettings
+from napari_semiseg.engine.methods.registry import method_of, settings_of
+from napari_semiseg.engine.planning.machine import Machine
+from napari_semiseg.engine.planning.plan import Plan
+
+CHECKPOINT = "checkpoint.pt"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes
+    ----------
+    method : str
+        Key of the method.
+    settings : dict
+        Its hyper-parameters.
+    plan : Plan
+        The plan it was trained with.
+    state : dict
+        `Method.state_dict`.
+    progress : dict
+        Where training stood: ``step``, ``seconds``, ``share``, the sampler's streams and the seed.
+    """
+
+    method: str
+    settings: dict[str, Any]
+    plan: Plan
+    state: dict[str, Any]
+    progress: dict[str, Any]
+
+
+def make_fabric(machine: Machine) -> Fabric:
+    """Make the Lightning Fabric object for one device of ``machine``."""
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision
+    return Fabric(accelerator=machine.device, devices=1, precision=machine.precision)
+
+
+def assemble(key: str, plan: Plan, settings: MethodSettings, machine: Machine) -> Method:
+    """Build the method ``key`` with fresh networks on the machine's device.
+
+    Raises
+    ------
+    SettingsError
+        Unknown method, or a network that cannot be built.
+    """
+    return method_of(key)(plan, settings, make_fabric(machine))
+
+
+def save_checkpoint(folder: Path, method: Method, progress: dict[str, Any]) -> None:
+    """Write the checkpoint of ``method`` into ``folder``, replacing the old one in one instant.
+
+    Raises
+    ------
+    StudyError
+        The disk is full or read-only; the old checkpoint is then still there.
+    """
+    content = {
+        "format": FORMAT,
+        "method": method.key,
+        "settings": method.settings.model_dump(),
+        "plan": method.plan.model_dump_json(),
+        "state": method.state_dict(),
+        "progress": progress,
+    }
+    temporary = folder / f"writing-{os.getpid()}-{CHECKPOINT}"
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, folder / CHECKPOINT)
+    except (OSError, RuntimeError) as problem:
+        temporary.unlink(missing_ok=True)
+        raise StudyError(
+            f"The checkpoint of run {folder.name} cannot be written ({problem}); free some disk space "
+            "or make the study folder writable. The last checkpoint is unharmed."
+        ) from problem
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read the checkpoint in ``folder`` without running any code from the file.
+
+    Raises
+    ------
+    StudyError
+        There is none, or it cannot be read.
+    """
+    path = folder / CHECKPOINT
+    if not path.exists():
+        raise StudyError(f"Run {folder.name} has no checkpoint yet; train it first.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        plan = Plan.model_validate_json(content["plan"])
+    except Exception as problem:  # noqa: BLE001 - a damaged file fails in many ways
+        raise StudyError(
+            f"The checkpoint of run {folder.name} cannot be read; train again or restore the file "
+            f"{CHECKPOINT} from a backup."
+        ) from problem
+    return Checkpoint(
+        content["method"], content["settings"], plan, content["state"], content["progress"]
+    )
+
+
+def restore(folder: Path, machine: Machine) -> tuple[Method, Checkpoint]:
+    """Build the method of the checkpoint in ``folder`` on ``machine`` and load its state."""
+    checkpoint = load_checkpoint(folder)
+    settings = settings_of(method_of(checkpoint.method), checkpoint.settings)
+    method = assemble(checkpoint.method, checkpoint.plan, settings, machine)
+    method.load_state_dict(checkpoint.state)
+    method.move(method.fabric.device)
+    return method, checkpoint

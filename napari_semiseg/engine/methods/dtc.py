@@ -1,0 +1,115 @@
+"""DTC, dual-task consistency (spec §7.5).
+
+One network with two heads, segmentation and signed distance. On labelled crops each learns its
+target; on all crops the distance, turned into a mask, has to agree with the segmentation.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from napari_semiseg.engine.methods.contract import Clock, MethodSettings, Paper, StepReport
+from napari_semiseg.engine.methods.student import Losses, StudentMethod
+from napari_semiseg.engine.parts.ramps import stepped_ramp
+from napari_semiseg.engine.parts.segmentation_loss import dice_loss, segmentation_loss
+from napari_semiseg.engine.parts.signed_distance import (
+    SignedDistanceOptions,
+    mask_probability,
+    signed_distance_target,
+)
+from napari_semiseg.engine.sampling.batches import Batch
+
+
+class DualTaskConsistencySettings(MethodSettings):
+    """Hyper-parameters of DTC."""
+
+    consistency_weight: float = Field(
+        1.0, ge=0, le=100, title="Consistency weight",
+        description="Final weight of the agreement between mask and signed distance.",
+    )  # fmt: skip
+    ramp_share: float = Field(
+        1.0, gt=0, le=1, title="Ramp length",
+        description="Share of semi-supervised training over which the weight rises.",
+    )  # fmt: skip
+    distance_weight: float = Field(
+        0.3, ge=0, le=10, title="Distance weight",
+        description="Weight of the signed distance regression on labelled crops.",
+    )  # fmt: skip
+    steepness: float = Field(
+        1500.0, gt=0, le=10_000, title="Steepness",
+        description="How sharply a signed distance turns into a mask.",
+    )  # fmt: skip
+    supervised: Literal["dice", "dice+cross-entropy"] = Field(
+        "dice", title="Supervised loss",
+        description="The authors' code minimises Dice alone; the paper of its successors both.",
+    )  # fmt: skip
+    normalisation: Literal["per_side_max", "clip"] = Field(
+        "per_side_max", title="Distance normalisation",
+        description="By the largest distance in the crop (the authors' code), or clipped at a reach "
+        "in mm, so that the head's map has a unit.",
+    )  # fmt: skip
+    reach: float = Field(
+        10.0, gt=0, le=200, title="Reach (mm)",
+        description="Distance that a clipped map can show.",
+    )  # fmt: skip
+
+
+class DualTaskConsistency(StudentMethod):
+    """Consistency between a segmentation head and a signed distance head of one network."""
+
+    key = "dtc"
+    title = "Dual-task consistency (DTC)"
+    paper = Paper(
+        "Luo, Chen, Song, Wang",
+        "Semi-supervised medical image segmentation through dual-task consistency",
+        "AAAI",
+        2021,
+    )
+    summary = "The network also learns how far each voxel is from the border; both must agree."
+    Settings = DualTaskConsistencySettings
+    settings: DualTaskConsistencySettings
+    needs_signed_distance = True
+
+    @property
+    def signed_distance_reach(self) -> float | None:
+        """The clipping reach in mm; the papers' normalisation has no unit."""
+        return self.settings.reach if self.settings.normalisation == "clip" else None
+
+    def losses(self, batch: Batch, clock: Clock) -> tuple[Losses, StepReport]:
+        """Return the supervised terms and the dual-task consistency on all crops."""
+        output = self.student(batch.images)
+        probabilities = torch.softmax(output.logits.float(), dim=1)
+        masks = mask_probability(output.signed_distance, self.settings.steepness)
+        weight = self.settings.consistency_weight * stepped_ramp(
+            min(clock.semi_supervised_share / self.settings.ramp_share, 1.0)
+        )
+        terms = self._supervised(
+            batch, output.logits[: batch.labelled], output.signed_distance[: batch.labelled]
+        )
+        terms["consistency"] = weight * F.mse_loss(masks, probabilities[:, 1:])
+        near_zero = (output.signed_distance.detach().abs() < 0.01).float().mean().item()
+        return terms, {"weight": weight, "near zero level": near_zero}
+
+    def supervised_losses(self, batch: Batch) -> Losses:
+        """Return the two supervised terms for the warm start."""
+        output = self.student(batch.images[: batch.labelled])
+        return self._supervised(batch, output.logits, output.signed_distance)
+
+    def _supervised(self, batch: Batch, logits: Tensor, distance: Tensor) -> Losses:
+        if self.settings.supervised == "dice":
+            overlap = dice_loss(torch.softmax(logits.float(), dim=1), batch.labels)
+        else:
+            overlap = segmentation_loss(logits, batch.labels)
+        target = signed_distance_target(
+            batch.labels,
+            self.plan.classes,
+            batch.spacing,
+            SignedDistanceOptions(self.settings.normalisation, reach=self.settings.reach),
+        )
+        regression = F.mse_loss(distance, target)
+        return {"supervised": overlap, "distance": self.settings.distance_weight * regression}

@@ -1,0 +1,159 @@
+"""The common body of methods that train one student network.
+
+A method of this kind only writes its losses; the optimiser step, the averaged weights that answer at
+inference, and the maps are here. With an averaged network in the recipe that network answers, as
+everything measured for the modern preset; without one the student does, as in the papers.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from napari_semiseg.engine.methods.contract import (
+    Clock,
+    Method,
+    MethodSettings,
+    PatchMaps,
+    StepReport,
+)
+from napari_semiseg.engine.methods.optimisation import make_optimiser, optimise
+from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.parts.dropout_uncertainty import (
+    dropout_active,
+    has_dropout,
+    mean_of_passes,
+    normalised_entropy,
+)
+from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
+from napari_semiseg.engine.parts.teacher import AveragedTeacher
+from napari_semiseg.engine.planning.plan import Plan
+from napari_semiseg.engine.sampling.batches import Batch
+
+Losses = dict[str, Tensor]
+MAP_PASSES = 4
+"""Dropout passes behind the uncertainty map of a window."""
+
+
+class StudentMethod(Method):
+    """A method with one student network, one optimiser and an optional averaged copy."""
+
+    needs_dropout: ClassVar[float] = 0.0
+    """Dropout probability that the network gets where the plan's has none."""
+    needs_signed_distance: ClassVar[bool] = False
+    teacher_decay: ClassVar[float | None] = None
+    """Set where the method has an averaged teacher whatever the recipe says."""
+
+    def __init__(self, plan: Plan, settings: MethodSettings, fabric: Fabric) -> None:
+        super().__init__(plan, settings, fabric)
+        network = self.build(
+            dropout=plan.network.dropout or self.needs_dropout,
+            signed_distance_head=self.needs_signed_distance,
+        )
+        decay = self.decay
+        self.student, self.optimiser = fabric.setup(network, make_optimiser(network, plan.recipe))
+        self.averaged: AveragedTeacher | None = None
+        if decay is not None:
+            self.averaged = AveragedTeacher(self.student, decay)
+
+    @property
+    def decay(self) -> float | None:
+        """Decay of the averaged weights, if there are any."""
+        return self.plan.recipe.average_decay
+
+    @abstractmethod
+    def losses(self, batch: Batch, clock: Clock) -> tuple[Losses, StepReport]:
+        """Return the weighted terms whose sum is minimised, and further scalars to plot."""
+
+    def training_step(self, batch: Batch, clock: Clock) -> StepReport:
+        """Optimise the student once, then move the averaged weights."""
+        self.student.train()
+        if batch.unlabelled and clock.warm:
+            terms, scalars = self.losses(batch, clock)
+        else:
+            terms, scalars = self.supervised_losses(batch), {}
+        loss = torch.stack([term for term in terms.values()]).sum()
+        stepped = optimise(
+            self.fabric, self.student, self.optimiser, loss, self.plan.recipe, clock
+        )
+        if stepped and self.averaged is not None:
+            self.averaged.update(self.student)
+        report = {"loss": loss.item()} | {name: term.item() for name, term in terms.items()}
+        return report | scalars | ({} if stepped else {"skipped": 1.0})
+
+    def supervised_losses(self, batch: Batch) -> Losses:
+        """Return the terms on labelled crops alone: the warm start, and all of supervised training."""
+        output = self.student(batch.images[: batch.labelled])
+        return {"supervised": segmentation_loss(output.logits, batch.labels)}
+
+    @property
+    def answering(self) -> nn.Module:
+        """The network that answers at inference."""
+        if self.plan.recipe.average_decay is not None and self.averaged is not None:
+            return self.averaged.network
+        return self.student
+
+    @torch.no_grad()
+    def predict(self, patch: Tensor, uncertainty: bool = True) -> PatchMaps:
+        """Answer with the averaged weights (or the student); entropy over dropout or weights."""
+        network = self.answering
+        network.eval()
+        output: NetworkOutput = network(patch)
+        probabilities = torch.softmax(output.logits.float(), dim=1)
+        return PatchMaps(
+            probabilities=probabilities,
+            uncertainty=self._uncertainty(patch, probabilities) if uncertainty else None,
+            features=output.features,
+            signed_distance=output.signed_distance,
+        )
+
+    def _uncertainty(self, patch: Tensor, probabilities: Tensor) -> Tensor:
+        network = self.answering
+        if has_dropout(network):
+            with dropout_active(network):
+                mean = mean_of_passes(
+                    lambda crops: torch.softmax(network(crops).logits.float(), dim=1),
+                    patch,
+                    MAP_PASSES,
+                    noise=0.0,
+                )
+            return normalised_entropy(mean)
+        if self.averaged is None:
+            return normalised_entropy(probabilities)
+        other = self.student if network is self.averaged.network else self.averaged.network
+        other.eval()
+        theirs = torch.softmax(other(patch).logits.float(), dim=1)
+        return normalised_entropy((probabilities + theirs) / 2)
+
+    @property
+    def uncertainty_source(self) -> str:
+        """Dropout passes where the network has dropout, else the averaged and current weights."""
+        if has_dropout(self.answering):
+            return f"{MAP_PASSES} dropout passes"
+        return "one pass" if self.averaged is None else "averaged and current weights"
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Return the student and, where there is one, its averaged copy."""
+        networks: dict[str, nn.Module] = {"student": self.student}
+        if self.averaged is not None:
+            networks["averaged"] = self.averaged.network
+        return networks
+
+    def optimisers(self) -> dict[str, Any]:
+        """Return the student's optimiser."""
+        return {"student": self.optimiser}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Add the number of averaging steps, on which the decay depends."""
+        updates = self.averaged.updates if self.averaged is not None else 0
+        return super().state_dict() | {"updates": updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore networks, optimiser and the number of averaging steps."""
+        super().load_state_dict(state)
+        if self.averaged is not None:
+            self.averaged.updates = int(state["updates"])

@@ -1,0 +1,68 @@
+"""Supervised losses on class indices (spec §4.1); ignored voxels count nowhere."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORED = 255
+SMOOTHING = 1e-5
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy over the voxels that are not ignored.
+
+    Parameters
+    ----------
+    logits : Tensor
+        (B, C, *spatial).
+    labels : Tensor
+        (B, *spatial) int64 class indices, 255 ignored.
+
+    Returns
+    -------
+    Tensor
+        Scalar; 0 where every voxel is ignored.
+    """
+    total = F.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum")
+    return total / (labels != IGNORED).sum().clamp_min(1)
+
+
+def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
+    r"""One minus the Dice overlap, averaged over the foreground classes.
+
+    .. math:: 1 - \frac{2 \sum p g + \epsilon}{\sum p^2 + \sum g^2 + \epsilon}
+
+    with sums over the whole batch and all voxels (``Dice2`` of spec §4.1).
+
+    Parameters
+    ----------
+    probabilities : Tensor
+        (B, C, *spatial), softmax over C; the background channel is not scored.
+    labels : Tensor
+        (B, *spatial) int64 class indices, 255 ignored.
+    """
+    counted = (labels != IGNORED).float()
+    terms = []
+    for index in range(1, probabilities.shape[1]):
+        predicted = probabilities[:, index].float() * counted
+        truth = (labels == index).float()
+        overlap = (predicted * truth).sum()
+        size = (predicted * predicted).sum() + truth.sum()
+        terms.append(1 - (2 * overlap + SMOOTHING) / (size + SMOOTHING))
+    return torch.stack(terms).mean()
+
+
+def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Half cross-entropy, half Dice: the supervised loss of UA-MT and most of its successors.
+
+    Parameters
+    ----------
+    logits : Tensor
+        (B, C, *spatial).
+    labels : Tensor
+        (B, *spatial) int64 class indices, 255 ignored.
+    """
+    probabilities = torch.softmax(logits.float(), dim=1)
+    return 0.5 * (cross_entropy(logits, labels) + dice_loss(probabilities, labels))

@@ -1,0 +1,151 @@
+"""The cache of normalised scans on the model grid, memory-mapped so that crops are read lazily.
+
+Files are uncompressed .npy in the study's cache folder, named after everything they depend on, and
+written under a temporary name: they may be deleted at any time and never go stale. Made and read by
+the training worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_semiseg.engine.errors import StudyError, TrainingError
+from napari_semiseg.engine.planning.plan import Plan
+from napari_semiseg.engine.sampling.intensity import normalise
+from napari_semiseg.engine.sampling.model_grid import ModelGrid
+from napari_semiseg.engine.study import Case, Study
+
+IGNORED = 255  # class index of voxels that no loss counts
+FOREGROUND_KEPT = 2000  # remembered voxels of each class, to centre crops on
+FORMAT = 2  # raise when the content of the files changes
+
+
+@dataclass(frozen=True, eq=False)
+class CachedCase:
+    """One scan ready for cropping.
+
+    Attributes
+    ----------
+    name : str
+        The case.
+    image : ndarray
+        (channels, z, y, x) float16 on the model grid, memory-mapped.
+    label : ndarray or None
+        (z, y, x) uint8 class indices, 255 ignored; None for unlabelled cases.
+    foreground : tuple of ndarray
+        For each foreground class that is there, up to 2000 voxel positions (n, 3).
+    grid : ModelGrid
+        Where these voxels lie in the scan.
+    """
+
+    name: str
+    image: np.ndarray
+    label: np.ndarray | None
+    foreground: tuple[np.ndarray, ...]
+    grid: ModelGrid
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size of the model grid, (z, y, x) in mm."""
+        return self.grid.spacing
+
+
+def cache_cases(
+    study: Study, plan: Plan, cases: list[Case], with_labels: bool
+) -> Iterator[CachedCase]:
+    """Prepare ``cases`` one by one, reading scans only where the cache has nothing yet.
+
+    Raises
+    ------
+    TrainingError
+        A case that is marked as labelled has no label.
+    StudyError
+        The cache folder cannot be written.
+    """
+    for case in cases:
+        grid = ModelGrid.of(case.geometry, plan.spacing)
+        image = _cached(study, _image_key(case, plan), lambda: _image(study, case, plan, grid))
+        label = _label(study, case, plan, grid) if with_labels else None
+        foreground = _foreground(label, plan.classes) if label is not None else ()
+        yield CachedCase(case.name, image, label, foreground, grid)
+
+
+def prepare_image(voxels: np.ndarray, plan: Plan, grid: ModelGrid) -> np.ndarray:
+    """Normalise ``voxels`` (channels, z, y, x) and bring them to the model grid, float32."""
+    return grid.resample_image(normalise(voxels, plan.normalisation))
+
+
+def class_indices(label: np.ndarray, class_values: tuple[int, ...]) -> np.ndarray:
+    """Turn the study's class values into indices 0…C − 1; unknown values become `IGNORED`."""
+    table = np.full(max(int(label.max()) + 1, 256), IGNORED, np.uint8)
+    table[0] = 0
+    for index, value in enumerate(class_values):
+        table[value] = index + 1
+    return table[label]
+
+
+def _image(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> np.ndarray:
+    return prepare_image(study.volume(case.name).voxels, plan, grid).astype(np.float16)
+
+
+def _label(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> np.ndarray:
+    native = study.load_label(case.name)
+    if native is None:
+        raise TrainingError(
+            f"Scan “{case.name}” is marked as labelled but has no label; paint it or mark it as "
+            "unlabelled."
+        )
+    indices = class_indices(native, plan.class_values)
+    key = _key(
+        "label", hashlib.sha256(np.ascontiguousarray(indices)).hexdigest(), str(grid), plan.classes
+    )
+    return _cached(study, key, lambda: grid.resample_label(indices, plan.classes))
+
+
+def _foreground(label: np.ndarray, classes: int) -> tuple[np.ndarray, ...]:
+    random = np.random.default_rng(0)
+    found = []
+    for index in range(1, classes):
+        positions = np.flatnonzero(label == index)
+        if len(positions):
+            kept = random.choice(positions, min(FOREGROUND_KEPT, len(positions)), replace=False)
+            found.append(np.stack(np.unravel_index(kept, label.shape), axis=1))
+    return tuple(found)
+
+
+def _image_key(case: Case, plan: Plan) -> str:
+    return _key("image", case.content_hash, plan.normalisation.model_dump(), plan.spacing)
+
+
+def _key(*parts: object) -> str:
+    text = json.dumps([FORMAT, *parts], default=str, sort_keys=True)
+    return f"{parts[0]}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+
+
+def _cached(study: Study, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    path = study.cache_folder / f"{key}.npy"
+    if not path.exists():
+        _write(path, make())
+    return np.load(path, mmap_mode="r")
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            np.save(file, array)
+        os.replace(temporary, path)
+    except OSError as problem:
+        temporary.unlink(missing_ok=True)
+        raise StudyError(
+            f"The cache folder {path.parent.name}/ of the study cannot be written "
+            f"({problem.strerror}); free some disk space or make the folder writable."
+        ) from problem

@@ -1,0 +1,28 @@
+"""The work of one user on disk: cases, classes, labels, runs and decisions in one study folder.
+
+Other rooms import from here; the files of the room are its own affair.
+"""
+
+from napari_semiseg.engine.study.cases import Case, CaseState
+from napari_semiseg.engine.study.classes import DEFAULT_COLOURS, ClassInfo, parse_classes
+from napari_semiseg.engine.study.decisions import Decision, DecisionKind
+from napari_semiseg.engine.study.exports import export_labels
+from napari_semiseg.engine.study.map_store import StoredMap
+from napari_semiseg.engine.study.runs import Run
+from napari_semiseg.engine.study.scans import ScanProblem
+from napari_semiseg.engine.study.study import Study
+
+__all__ = [
+    "DEFAULT_COLOURS",
+    "Case",
+    "CaseState",
+    "ClassInfo",
+    "Decision",
+    "DecisionKind",
+    "Run",
+    "ScanProblem",
+    "StoredMap",
+    "Study",
+    "export_labels",
+    "parse_classes",
+]

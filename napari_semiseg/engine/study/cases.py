@@ -1,0 +1,310 @@
+"""The cases of a study: one scan each, with the state of its label.
+
+A case is a snapshot of the records; asking the study again gives the present one. The functions
+here read and change the records; the rules of who may change what are in ``labelling.py``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.study.decisions import now
+from napari_semiseg.engine.volumes.geometry import Geometry
+from napari_semiseg.engine.volumes.scans import ScanSource
+
+LabelOrigin = Literal["human", "accepted"]
+
+
+class CaseState(StrEnum):
+    """Where a case stands on its way to a label."""
+
+    UNLABELLED = "unlabelled"
+    IN_PROGRESS = "in progress"
+    LABELLED = "labelled"
+    PREDICTED = "predicted"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    HELD_OUT = "held-out"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scan of a study and what is known of its label.
+
+    Attributes
+    ----------
+    identifier : int
+        Never given to another case of the study; names the folder of its labels.
+    name : str
+        Unique in the study.
+    source : ScanSource
+        The files of the scan.
+    geometry : Geometry
+        Voxel grid (z, y, x) of the scan and of its label.
+    channels : int
+        Number of channels of the scan.
+    modality : str or None
+        DICOM modality where known.
+    content_hash : str
+        SHA-256 of the bytes of the files, in order.
+    state : CaseState
+        ``HELD_OUT`` hides the state that comes back when the case is no longer held out.
+    has_label : bool
+        Whether a label is stored, finished or not.
+    label_saved_at : str or None
+        UTC, ISO 8601.
+    label_origin : {"human", "accepted"} or None
+        ``"accepted"`` for a prediction that a person accepted unchanged.
+    label_hash : str or None
+        SHA-256 of the stored label.
+    label_is_empty : bool
+        Whether the stored label is background only; False without a label.
+    label_version : int or None
+        Number of the stored label; rises with every save.
+    previous_label_version : int or None
+        Number of the label that ``restore_previous_label`` brings back.
+    previous_label_hash : str or None
+        SHA-256 of that label.
+    hidden_state : CaseState
+        The state without the lock of a held-out case.
+    """
+
+    identifier: int
+    name: str
+    source: ScanSource
+    geometry: Geometry
+    channels: int
+    modality: str | None
+    content_hash: str
+    state: CaseState
+    has_label: bool
+    label_saved_at: str | None
+    label_origin: LabelOrigin | None
+    label_hash: str | None
+    label_is_empty: bool
+    label_version: int | None
+    previous_label_version: int | None
+    previous_label_hash: str | None
+    hidden_state: CaseState
+
+    @property
+    def held_out(self) -> bool:
+        """Whether the case is locked away from training."""
+        return self.state is CaseState.HELD_OUT
+
+    @property
+    def trains_with_label(self) -> bool:
+        """Whether training may learn from the label: finished or accepted, and not held out."""
+        return self.has_label and self.state in (CaseState.LABELLED, CaseState.ACCEPTED)
+
+    @property
+    def label_belongs_to_a_person(self) -> bool:
+        """Whether a person drew or finished the label, so that no prediction may replace it."""
+        finished = self.hidden_state is CaseState.LABELLED
+        return self.label_origin == "human" and (finished or not self.label_is_empty)
+
+
+_SELECT = """
+    SELECT cases.*, labels.hash, labels.class_values, labels.origin, labels.saved_at,
+        previous.hash AS previous_hash
+    FROM cases
+    LEFT JOIN labels ON labels.case_identifier = cases.identifier
+        AND labels.version = cases.label_version
+    LEFT JOIN labels AS previous ON previous.case_identifier = cases.identifier
+        AND previous.version = cases.previous_label_version
+"""
+
+
+def _case(row: sqlite3.Row, folder: Path) -> Case:
+    hidden_state = CaseState(row["state"])
+    return Case(
+        identifier=row["identifier"],
+        name=row["name"],
+        source=ScanSource.from_dict(json.loads(row["source"]), folder),
+        geometry=Geometry.from_dict(json.loads(row["geometry"])),
+        channels=row["channels"],
+        modality=row["modality"],
+        content_hash=row["content_hash"],
+        state=CaseState.HELD_OUT if row["held_out"] else hidden_state,
+        has_label=row["hash"] is not None,
+        label_saved_at=row["saved_at"],
+        label_origin=row["origin"],
+        label_hash=row["hash"],
+        label_is_empty=row["class_values"] == "[]",
+        label_version=row["label_version"],
+        previous_label_version=row["previous_label_version"],
+        previous_label_hash=row["previous_hash"],
+        hidden_state=hidden_state,
+    )
+
+
+def read_cases(connection: sqlite3.Connection, folder: Path) -> list[Case]:
+    """Return all cases in the order in which they were added.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        The records of the study.
+    folder : Path
+        The study folder, from which the scans are found.
+
+    Returns
+    -------
+    list of Case
+        A snapshot.
+    """
+    rows = connection.execute(f"{_SELECT} ORDER BY cases.identifier").fetchall()
+    return [_case(row, folder) for row in rows]
+
+
+def read_case(connection: sqlite3.Connection, folder: Path, name: str) -> Case:
+    """Return the case of this name.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        The records of the study.
+    folder : Path
+        The study folder, from which the scans are found.
+    name : str
+        Name of the case.
+
+    Returns
+    -------
+    Case
+        A snapshot.
+
+    Raises
+    ------
+    StudyError
+        If no case has the name; the sentence tells similar names.
+    """
+    row = connection.execute(f"{_SELECT} WHERE cases.name = ?", (name,)).fetchone()
+    if row is not None:
+        return _case(row, folder)
+    names = [row["name"] for row in connection.execute("SELECT name FROM cases").fetchall()]
+    near = difflib.get_close_matches(name, names, n=3)
+    advice = f"did you mean {' or '.join(near)}?" if near else "add its scan first."
+    raise StudyError(f"The study {folder.stem} has no case '{name}': {advice}")
+
+
+def insert_case(
+    connection: sqlite3.Connection,
+    *,
+    name: str,
+    source: str,
+    geometry: str,
+    channels: int,
+    modality: str | None,
+    content_hash: str,
+) -> None:
+    """Add a case without a label to the records.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        The records, inside a transaction.
+    name, channels, modality, content_hash
+        As in :class:`Case`; name and content are not yet in the study.
+    source, geometry : str
+        JSON of ``ScanSource.to_dict`` and ``Geometry.to_dict``.
+    """
+    connection.execute(
+        "INSERT INTO cases (name, source, geometry, channels, modality, content_hash, added_at, "
+        "state) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (name, source, geometry, channels, modality, content_hash, now(), CaseState.UNLABELLED),
+    )
+
+
+def write_state(connection: sqlite3.Connection, case: Case, state: CaseState) -> None:
+    """Put a state, other than held-out, into the records of a case and of its label.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        The records, inside a transaction.
+    case : Case
+        The case as it was.
+    state : CaseState
+        The state under the lock of a held-out case.
+    """
+    connection.execute(
+        "UPDATE cases SET state = ? WHERE identifier = ?", (state.value, case.identifier)
+    )
+    connection.execute(
+        "UPDATE labels SET state = ? WHERE case_identifier = ? AND version = ?",
+        (state.value, case.identifier, case.label_version),
+    )
+
+
+def write_lock(connection: sqlite3.Connection, case: Case, held_out: bool) -> None:
+    """Lock a case away from training, or unlock it.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        The records, inside a transaction.
+    case : Case
+        The case as it was.
+    held_out : bool
+        Whether it is held out from now on.
+    """
+    connection.execute(
+        "UPDATE cases SET held_out = ? WHERE identifier = ?", (int(held_out), case.identifier)
+    )
+
+
+def write_source(connection: sqlite3.Connection, case: Case, source: str) -> None:
+    """Put the new place of a scan into the records.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        The records, inside a transaction.
+    case : Case
+        The case whose scan moved.
+    source : str
+        JSON of ``ScanSource.to_dict``.
+    """
+    connection.execute(
+        "UPDATE cases SET source = ? WHERE identifier = ?", (source, case.identifier)
+    )
+
+
+def delete_case(connection: sqlite3.Connection, case: Case) -> None:
+    """Take a case, its label records and its metrics out of the records.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        The records, inside a transaction.
+    case : Case
+        The case to remove.
+    """
+    connection.execute("DELETE FROM cases WHERE identifier = ?", (case.identifier,))
+
+
+def label_snapshot_hash(cases: Sequence[Case]) -> str:
+    """Return the SHA-256 of names and label hashes of the cases that train with a label.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        All cases of a study.
+
+    Returns
+    -------
+    str
+        Hexadecimal; does not depend on the order of the cases.
+    """
+    lines = sorted(f"{case.name}\t{case.label_hash}\n" for case in cases if case.trains_with_label)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

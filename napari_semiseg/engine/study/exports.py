@@ -1,0 +1,121 @@
+"""Labels of a study as files for other programs, on the grids of their scans.
+
+Nothing that leaves the study names a patient or a folder. The command line and the review page call
+this file, on any thread.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.study.cases import Case, CaseState
+from napari_semiseg.engine.study.storage import storage_errors, write_text
+from napari_semiseg.engine.study.study import Study
+from napari_semiseg.engine.volumes.writing import write_label
+
+FILE_TYPES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+
+_TABLE = "labels.csv"
+_COLUMNS = ("case", "file", "origin", "state", "saved at")
+_README = "For research use only; not a medical device.\n"
+
+
+def export_labels(study: Study, folder: str | Path, file_type: str = ".nii.gz") -> list[Path]:
+    """Write the labels that people made or accepted, with a table of them.
+
+    Labels in progress and of held-out cases are among them, and the table says so; labels of
+    rejected predictions are not.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    folder : str or Path
+        Where to write; made if it is missing. Only files of an earlier export are replaced.
+    file_type : str
+        One of ``FILE_TYPES``.
+
+    Returns
+    -------
+    list of Path
+        The label files, in the order of the cases.
+
+    Raises
+    ------
+    StudyError
+        If the file type is unknown, a file that is no export is in the way, or the disk refuses.
+    """
+    if file_type not in FILE_TYPES:
+        raise StudyError(
+            f"Labels cannot be exported as '{file_type}': choose one of {', '.join(FILE_TYPES)}."
+        )
+    target = Path(folder)
+    cases = [
+        case
+        for case in study.cases()
+        if case.has_label and case.hidden_state is not CaseState.REJECTED
+    ]
+    files = _file_names(cases, target, file_type)
+    class_names = {item.value: item.name for item in study.classes}
+    with storage_errors(target):
+        target.mkdir(parents=True, exist_ok=True)
+        _refuse_foreign_files(target, files, file_type)
+        # the table first: after an interruption it still tells which files are ours to replace
+        write_text(target / "README.txt", _README)
+        write_text(target / _TABLE, _table(cases, files))
+        for case, file in zip(cases, files, strict=True):
+            label = study.load_label(case.name)
+            if label is not None:
+                write_label(file, label, case.geometry, class_names)
+    return files
+
+
+def _file_names(cases: Sequence[Case], folder: Path, file_type: str) -> list[Path]:
+    """Return one file a case; signs that file systems refuse become underscores."""
+    files: list[Path] = []
+    taken: set[str] = set()
+    for case in cases:
+        stem = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in case.name)
+        stem = stem.lstrip(".") or "case"
+        if stem.casefold() in taken:
+            stem = f"{stem}-{case.identifier}"
+        taken.add(stem.casefold())
+        files.append(folder / f"{stem}{file_type}")
+    return files
+
+
+def _refuse_foreign_files(folder: Path, files: Sequence[Path], file_type: str) -> None:
+    """Refuse to replace anything that an earlier export did not write, such as the scans."""
+    table, readme = folder / _TABLE, folder / "README.txt"
+    own: set[str] = set()
+    foreign = [readme] if readme.exists() and readme.read_text("utf-8") != _README else []
+    if table.exists():
+        with open(table, encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream)
+            own = {row["file"] for row in reader if row.get("file")}
+        if tuple(reader.fieldnames or ()) != _COLUMNS:
+            foreign.append(table)
+    for file in files:
+        sidecar = file.with_name(file.name.removesuffix(file_type) + ".json")
+        if file.name not in own:
+            foreign += [path for path in (file, sidecar) if path.exists()]
+    if foreign:
+        raise StudyError(
+            f"{foreign[0]} is in the way and was not written by an export of labels: choose an "
+            "empty folder for the export."
+        )
+
+
+def _table(cases: Sequence[Case], files: Sequence[Path]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for case, file in zip(cases, files, strict=True):
+        writer.writerow(
+            (case.name, file.name, case.label_origin, case.state.value, case.label_saved_at)
+        )
+    return text.getvalue()

@@ -1,0 +1,167 @@
+"""Scans with labels from folders: adding many cases at once, as the command line and the desk do.
+
+Labels are matched to scans by file name. One bad file stops none of the others; every problem is
+kept as a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from napari_semiseg.engine.errors import BadLabel, SemisegError, StudyError
+from napari_semiseg.engine.study.scans import ScanProblem
+from napari_semiseg.engine.study.study import Study
+
+LABEL_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+
+
+@dataclass(frozen=True)
+class CaseLists:
+    """Which cases get their label, and which are locked away.
+
+    Attributes
+    ----------
+    labelled : tuple of str or None
+        Names of the cases whose labels are taken over; None takes every label that is there.
+    held_out : tuple of str
+        Names of the cases to lock away; their labels are taken over to measure on.
+    """
+
+    labelled: tuple[str, ...] | None
+    held_out: tuple[str, ...]
+
+    @classmethod
+    def read(cls, labelled: Path | None, held_out: Path | None) -> CaseLists:
+        """Read list files with one case name a line.
+
+        Raises
+        ------
+        StudyError
+            A list cannot be read, or a case stands in both.
+        """
+        wanted = None if labelled is None else _names(labelled)
+        locked = () if held_out is None else _names(held_out)
+        both = sorted(set(wanted or ()) & set(locked))
+        if both:
+            raise StudyError(
+                f"“{both[0]}” stands in both lists; a held-out case must not be trained on."
+            )
+        return cls(wanted, locked)
+
+    def wants_label(self, case: str) -> bool:
+        """Tell whether the label of ``case`` is to be taken over."""
+        return self.labelled is None or case in self.labelled or case in self.held_out
+
+
+@dataclass(frozen=True)
+class ImportStep:
+    """What was done with one case."""
+
+    case: str
+    added: bool = False
+    labelled: bool = False
+    held_out: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What was done in all."""
+
+    added: int = 0
+    labelled: int = 0
+    held_out: int = 0
+    problems: tuple[str, ...] = ()
+
+    def with_step(self, step: ImportStep) -> ImportSummary:
+        """Count one more step."""
+        return replace(
+            self,
+            added=self.added + step.added,
+            labelled=self.labelled + step.labelled,
+            held_out=self.held_out + step.held_out,
+            problems=(*self.problems, step.problem) if step.problem else self.problems,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the counts and problems, ready for JSON."""
+        return {
+            "added": self.added,
+            "labelled": self.labelled,
+            "held_out": self.held_out,
+            "problems": list(self.problems),
+        }
+
+
+def import_cases(
+    study: Study, scans: Sequence[Path], labels: Path | None, lists: CaseLists
+) -> Iterator[ImportStep]:
+    """Add scans and, for each, take over its label and lock it as the lists say.
+
+    Parameters
+    ----------
+    study : Study
+        Open study.
+    scans : sequence of Path
+        Files, folders of files, DICOM folders.
+    labels : Path or None
+        Folder of label files named like the cases.
+    lists : CaseLists
+        See there; a name in a list that is not a case of the study is a problem.
+
+    Yields
+    ------
+    ImportStep
+        One for each scan found and each name in a list that has none.
+    """
+    if labels is not None and not labels.is_dir():
+        raise StudyError(f"The label folder {labels} is not there; give an existing folder.")
+    for found in study.add_scans(scans):
+        if isinstance(found, ScanProblem):
+            yield ImportStep(found.source.name, problem=found.sentence)
+            continue
+        yield _label_and_lock(study, found.name, labels, lists)
+    known = {case.name for case in study.cases()}
+    for name in [*(lists.labelled or ()), *lists.held_out]:
+        if name not in known:
+            yield ImportStep(name, problem=f"The list names “{name}”, but no scan has that name.")
+
+
+def _label_and_lock(
+    study: Study, case: str, labels: Path | None, lists: CaseLists
+) -> ImportStep:
+    step = ImportStep(case, added=True)
+    try:
+        if labels is not None and lists.wants_label(case):
+            path = _label_file(labels, case)
+            if path is not None:
+                study.import_label(case, path)
+                step = replace(step, labelled=True)
+            elif lists.labelled is not None:
+                raise BadLabel(f"The folder {labels} has no label file for “{case}”.")
+        if case in lists.held_out:
+            study.hold_out(case)
+            step = replace(step, held_out=True)
+    except SemisegError as problem:
+        return replace(step, problem=f"{case}: {problem}")
+    return step
+
+
+def _label_file(folder: Path, case: str) -> Path | None:
+    return next(
+        (folder / f"{case}{end}" for end in LABEL_ENDINGS if (folder / f"{case}{end}").exists()),
+        None,
+    )
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise StudyError(
+            f"The list {path} cannot be read; give a text file with one case name a line."
+        ) from problem
+    return tuple(line.strip() for line in lines if line.strip())

@@ -1,0 +1,277 @@
+"""What a label must be to enter a study, and what its case must not contradict.
+
+Each rule is a function that returns or raises one sentence; none of them touches a disk other than
+through the connection it is given. Only ``labelling.py`` calls them.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+
+from napari_semiseg.engine.errors import BadLabel, StudyError
+from napari_semiseg.engine.study.cases import Case, CaseState, LabelOrigin
+from napari_semiseg.engine.study.classes import HIGHEST_VALUE, ClassInfo
+from napari_semiseg.engine.study.decisions import DecisionKind, author_or_user, now
+
+_SHOWN_VALUES = 8
+
+
+@dataclass(frozen=True)
+class LabelSave:
+    """How a label comes to be saved.
+
+    Attributes
+    ----------
+    state : CaseState
+        State of the case afterwards: in progress, labelled or accepted.
+    origin : {"human", "accepted"}
+        Whether a person made it or accepted a prediction unchanged.
+    author : str or None
+        Who; None means the user that is logged in.
+    what : DecisionKind
+        The decision behind it.
+    run : str or None
+        The run of an accepted prediction.
+    """
+
+    state: CaseState
+    origin: LabelOrigin = "human"
+    author: str | None = None
+    what: DecisionKind = DecisionKind.LABEL_SAVED
+    run: str | None = None
+
+
+def checked_label(
+    case: Case, voxels: np.ndarray, classes: Sequence[ClassInfo]
+) -> tuple[np.ndarray, list[int]]:
+    """Return a label as it is stored, with the class values in it.
+
+    Parameters
+    ----------
+    case : Case
+        The case it belongs to.
+    voxels : np.ndarray
+        (z, y, x), integer.
+    classes : sequence of ClassInfo
+        The classes of the study.
+
+    Returns
+    -------
+    label : np.ndarray
+        (z, y, x), uint8, contiguous.
+    values : list of int
+        Values other than 0, rising.
+
+    Raises
+    ------
+    BadLabel
+        If the shape is not that of the scan, the dtype is not integer, or a value has no class.
+    """
+    voxels = np.asarray(voxels)
+    if voxels.shape != tuple(case.geometry.shape):
+        raise BadLabel(
+            f"The label for the case '{case.name}' has the shape {voxels.shape} and its scan "
+            f"{tuple(case.geometry.shape)} (z, y, x): draw or export it on the grid of the scan."
+        )
+    if not np.issubdtype(voxels.dtype, np.integer):
+        raise BadLabel(
+            f"The label for the case '{case.name}' holds numbers of the type {voxels.dtype}: "
+            "a label holds whole numbers, one for each class."
+        )
+    if int(voxels.min()) < 0 or int(voxels.max()) > HIGHEST_VALUE:
+        refuse_unknown_values(case, [int(value) for value in np.unique(voxels) if value], classes)
+    label = np.ascontiguousarray(voxels, dtype=np.uint8)
+    # slice by slice: a count over the whole label would take eight times its memory
+    counts = sum(np.bincount(plane.ravel(), minlength=HIGHEST_VALUE + 1) for plane in label)
+    values = [int(value) for value in np.flatnonzero(counts) if value]
+    refuse_unknown_values(case, values, classes)
+    return label, values
+
+
+def refuse_unknown_values(case: Case, values: Sequence[int], classes: Sequence[ClassInfo]) -> None:
+    """Refuse a label with values that no class has.
+
+    Parameters
+    ----------
+    case : Case
+        The case of the label.
+    values : sequence of int
+        Values other than 0 in the label.
+    classes : sequence of ClassInfo
+        The classes of the study.
+
+    Raises
+    ------
+    BadLabel
+        If a value has no class; the sentence names the values.
+    """
+    unknown = sorted(set(values) - {item.value for item in classes})
+    if not unknown:
+        return
+    shown = ", ".join(map(str, unknown[:_SHOWN_VALUES]))
+    more = ", ..." if len(unknown) > _SHOWN_VALUES else ""
+    known = ", ".join(f"{item.value}={item.name}" for item in classes)
+    raise BadLabel(
+        f"The label for the case '{case.name}' has the value(s) {shown}{more}, which no class of "
+        f"the study has ({known}): change them in the label or add a class for them."
+    )
+
+
+def refuse_accepting(case: Case) -> None:
+    """Refuse to make a prediction the label of a case where a person has the say.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+
+    Raises
+    ------
+    StudyError
+        If a person drew or finished its label, or the case is held out.
+    """
+    if case.label_belongs_to_a_person:
+        raise StudyError(
+            f"The case '{case.name}' has a label that a person made, and a prediction never "
+            "replaces one: keep it, or clear the label and mark it in progress first."
+        )
+    if case.held_out:
+        raise StudyError(
+            f"The case '{case.name}' is held out and is measured against what a person draws: "
+            "draw its label by hand, or end its hold-out before accepting a prediction."
+        )
+
+
+def refuse_measuring_accepted(case: Case) -> NoReturn:
+    """Refuse an accepted prediction as the truth of a held-out case.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+
+    Raises
+    ------
+    StudyError
+        Always.
+    """
+    raise StudyError(
+        f"This label of the case '{case.name}' is an accepted prediction, and held-out cases are "
+        "measured against what a person drew: correct the label by hand first, or hold out "
+        "another case."
+    )
+
+
+def refuse_contradiction(case: Case, state: CaseState) -> None:
+    """Refuse a mark that the label of the case contradicts.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    state : CaseState
+        What a person wants to mark it as.
+
+    Raises
+    ------
+    StudyError
+        If the mark asks for a label that is not there, or hides one that a person made.
+    """
+    if state is CaseState.LABELLED and not case.has_label:
+        raise StudyError(
+            f"The case '{case.name}' has no label yet: draw or import one before marking it "
+            "labelled."
+        )
+    if state is CaseState.ACCEPTED and case.label_origin != "accepted":
+        raise StudyError(
+            f"The case '{case.name}' has no accepted prediction: accept one in the review."
+        )
+    hides = state in (CaseState.UNLABELLED, CaseState.REJECTED)
+    if hides and case.label_belongs_to_a_person:
+        raise StudyError(
+            f"The case '{case.name}' has a label that a person made and cannot be marked {state}: "
+            "mark it in progress instead; it is then not trained on."
+        )
+
+
+def refuse_dropping_used(connection: sqlite3.Connection, item: ClassInfo) -> None:
+    """Refuse to drop a class whose value labels hold.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        The records of the study.
+    item : ClassInfo
+        The class to drop.
+
+    Raises
+    ------
+    StudyError
+        If a label or a previous label holds the value; the sentence names a case.
+    """
+    rows = connection.execute(
+        "SELECT DISTINCT cases.name, labels.class_values FROM labels "
+        "JOIN cases ON cases.identifier = labels.case_identifier ORDER BY cases.identifier"
+    ).fetchall()
+    users = [row["name"] for row in rows if item.value in json.loads(row["class_values"])]
+    if users:
+        raise StudyError(
+            f"The class {item.value}={item.name} cannot be dropped: the label of the case "
+            f"'{users[0]}' uses it ({len(set(users))} case(s) in all); change those labels first."
+        )
+
+
+def point_to_new_label(
+    connection: sqlite3.Connection,
+    case: Case,
+    version: int,
+    digest: str,
+    values: Sequence[int],
+    how: LabelSave,
+) -> None:
+    """Make the records point to a published label, and the one of before the previous.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        The records, inside a transaction; its commit is the moment when the label is saved.
+    case : Case
+        The case as it was.
+    version : int
+        Number of the published label.
+    digest : str
+        Its hash.
+    values : sequence of int
+        The class values in it.
+    how : LabelSave
+        State, origin and author.
+    """
+    connection.execute(
+        "INSERT INTO labels (case_identifier, version, hash, class_values, origin, state, author, "
+        "saved_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            case.identifier,
+            version,
+            digest,
+            json.dumps(list(values)),
+            how.origin,
+            how.state.value,
+            author_or_user(how.author),
+            now(),
+        ),
+    )
+    connection.execute(
+        "UPDATE cases SET state = ?, previous_label_version = label_version, label_version = ? "
+        "WHERE identifier = ?",
+        (how.state.value, version, case.identifier),
+    )
+    connection.execute(
+        "DELETE FROM labels WHERE case_identifier = ? AND version NOT IN (?, ?)",
+        (case.identifier, version, version if case.label_version is None else case.label_version),
+    )

@@ -1,0 +1,293 @@
+"""The scans of a study: adding them, reading them, and finding them again after a move.
+
+Scans stay where they are and are never written. Each is known by its path relative to the study
+folder and by the hash of its bytes. The study facade calls this file, on any thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_semiseg.engine.errors import BadScan, ScanMissing, SemisegError, StudyError
+from napari_semiseg.engine.study.cases import (
+    Case,
+    insert_case,
+    read_case,
+    read_cases,
+    write_source,
+)
+from napari_semiseg.engine.study.records import Records
+from napari_semiseg.engine.study.storage import storage_errors
+from napari_semiseg.engine.volumes.reading import read_volume
+from napari_semiseg.engine.volumes.scans import ScanSource, find_scans
+from napari_semiseg.engine.volumes.volume import Volume
+
+_READ_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class ScanProblem:
+    """Why one scan was not added to the study.
+
+    Attributes
+    ----------
+    source : ScanSource
+        The scan; nothing about it was recorded.
+    sentence : str
+        What is wrong, where, and what to do.
+    """
+
+    source: ScanSource
+    sentence: str
+
+
+def content_hash(paths: Sequence[Path]) -> str:
+    """Return the SHA-256 of the bytes of files, in the order given.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The files of one scan.
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as stream:
+            while block := stream.read(_READ_BYTES):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def add_scan(records: Records, source: ScanSource) -> Case:
+    """Read a scan, prove that it can be used, and record it as a case.
+
+    Parameters
+    ----------
+    records : Records
+        The records of the study.
+    source : ScanSource
+        The files of the scan; they stay where they are.
+
+    Returns
+    -------
+    Case
+        The new case, unlabelled.
+
+    Raises
+    ------
+    BadScan
+        If the scan is missing, cannot be read, or has voxels that are no numbers.
+    StudyError
+        If the study already has a case of this name or with this content, or if its scans have
+        another number of channels.
+    """
+    _refuse_missing(source)
+    try:
+        digest = content_hash(source.paths)
+    except OSError as error:
+        raise BadScan(
+            f"The scan {source.name} cannot be read ({error.strerror or error}): check that you "
+            "may open the file, then add it again."
+        ) from error
+    with records.reading() as connection:
+        _refuse_duplicate(read_cases(connection, records.folder), source, digest)
+    volume = read_volume(source)
+    _refuse_voxels_without_value(source, volume)
+    with records.transaction() as connection:
+        cases = read_cases(connection, records.folder)
+        _refuse_duplicate(cases, source, digest)  # again: another program may have been faster
+        _refuse_other_channels(cases, source, volume)
+        insert_case(
+            connection,
+            name=source.name,
+            source=json.dumps(source.to_dict(records.folder)),
+            geometry=json.dumps(volume.geometry.to_dict()),
+            channels=volume.voxels.shape[0],
+            modality=volume.modality,
+            content_hash=digest,
+        )
+        return read_case(connection, records.folder, source.name)
+
+
+def add_scans(records: Records, paths: Sequence[str | Path]) -> Iterator[Case | ScanProblem]:
+    """Add every scan that the paths hold; a bad one stops none of the others.
+
+    Parameters
+    ----------
+    records : Records
+        The records of the study.
+    paths : sequence of str or Path
+        Files, folders of files, DICOM folders.
+
+    Yields
+    ------
+    Case or ScanProblem
+        One for each scan, in the order in which they were found.
+    """
+    for found in _find_each(paths):
+        if isinstance(found, ScanProblem):
+            yield found
+            continue
+        try:
+            yield add_scan(records, found)
+        except SemisegError as error:
+            yield ScanProblem(found, str(error))
+
+
+def _find_each(paths: Sequence[str | Path]) -> Iterator[ScanSource | ScanProblem]:
+    try:
+        yield from find_scans(paths)
+        return
+    except SemisegError as error:
+        if len(paths) <= 1:
+            for path in map(Path, paths):
+                yield ScanProblem(ScanSource(path.name, (path,), "file"), str(error))
+            return
+    for each in paths:  # one of several is bad: the others are found without it
+        yield from _find_each([each])
+
+
+def _refuse_missing(source: ScanSource) -> None:
+    missing = [path for path in source.paths if not path.exists()]
+    if missing:
+        raise ScanMissing(
+            f"The scan {source.name} is no longer at {missing[0]}: put the file back, or tell the "
+            "study the folder that it moved to (find moved scans)."
+        )
+
+
+def _refuse_duplicate(cases: Sequence[Case], source: ScanSource, digest: str) -> None:
+    for case in cases:
+        if case.content_hash == digest:
+            raise StudyError(
+                f"The scan {source.name} is already in the study as the case '{case.name}': there "
+                "is no need to add it again."
+            )
+    if any(case.name == source.name for case in cases):
+        raise StudyError(
+            f"The study already has another scan with the name '{source.name}': rename the new "
+            "file and add it again."
+        )
+
+
+def _refuse_voxels_without_value(source: ScanSource, volume: Volume) -> None:
+    if np.issubdtype(volume.voxels.dtype, np.inexact) and not np.isfinite(volume.voxels).all():
+        raise BadScan(
+            f"The scan {source.name} has voxels without a value (NaN or infinite): export it again "
+            "with numbers in every voxel."
+        )
+
+
+def _refuse_other_channels(cases: Sequence[Case], source: ScanSource, volume: Volume) -> None:
+    channels = volume.voxels.shape[0]
+    if cases and cases[0].channels != channels:
+        raise StudyError(
+            f"The scan {source.name} has {channels} channel(s) and the scans of this study have "
+            f"{cases[0].channels}: keep scans of different kinds in different studies."
+        )
+
+
+def read_scan(case: Case) -> Volume:
+    """Read the scan of a case at its place.
+
+    Parameters
+    ----------
+    case : Case
+        A case of the study.
+
+    Returns
+    -------
+    Volume
+        Voxels (channels, z, y, x) on the grid that the study recorded.
+
+    Raises
+    ------
+    ScanMissing
+        If a file is no longer where the study found it.
+    BadScan
+        If it cannot be read, or has another voxel grid than when it was added.
+    """
+    _refuse_missing(case.source)
+    volume = read_volume(case.source)
+    if volume.voxels.shape[0] != case.channels or not volume.geometry.matches(case.geometry):
+        raise BadScan(
+            f"The scan {case.name} at {case.source.paths[0]} has changed since it was added to the "
+            "study: put the original file back, or remove the case and add the scan again."
+        )
+    return volume
+
+
+def relocate_scans(records: Records, folder: Path) -> list[Case]:
+    """Find scans that moved: by their file names below a folder, proved by their content.
+
+    Parameters
+    ----------
+    records : Records
+        The records of the study.
+    folder : Path
+        Where the missing scans may be, at any depth.
+
+    Returns
+    -------
+    list of Case
+        The cases whose scans were found; those still missing keep their former place.
+
+    Raises
+    ------
+    StudyError
+        If ``folder`` is no folder, or a file in it with the name of a scan cannot be read.
+    """
+    if not folder.is_dir():
+        raise StudyError(f"There is no folder {folder}: choose the one that the scans moved to.")
+    with records.reading() as connection:
+        cases = read_cases(connection, records.folder)
+    missing = [case for case in cases if not all(path.exists() for path in case.source.paths)]
+    places = _places_by_name(folder, {case.source.paths[0].name for case in missing})
+    found = []
+    for case in missing:
+        with storage_errors(folder):
+            source = _moved_source(case, places.get(case.source.paths[0].name, []))
+        if source is None:
+            continue
+        with records.transaction() as connection:
+            write_source(connection, case, json.dumps(source.to_dict(records.folder)))
+            found.append(read_case(connection, records.folder, case.name))
+    return found
+
+
+def _places_by_name(folder: Path, names: set[str]) -> dict[str, list[Path]]:
+    places: dict[str, list[Path]] = {}
+    for root, folders, files in os.walk(folder):
+        folders.sort()  # the same search gives the same answer everywhere
+        for name in names.intersection(files):
+            places.setdefault(name, []).append(Path(root, name))
+    return places
+
+
+def _moved_source(case: Case, places: Sequence[Path]) -> ScanSource | None:
+    """Return the source at the first place where all its files lie as before and read the same."""
+    first = case.source.paths[0]
+    for place in places:
+        paths = tuple(
+            Path(os.path.normpath(place.parent / os.path.relpath(path, first.parent)))
+            for path in case.source.paths
+        )
+        if all(path.is_file() for path in paths) and content_hash(paths) == case.content_hash:
+            return ScanSource(case.source.name, paths, case.source.kind)
+    return None

@@ -1,0 +1,251 @@
+"""Training as a generator of events.
+
+`train` is all that a caller needs. The same generator serves the command line, the dock widget's
+worker thread, notebooks and tests; it knows no Qt and no callbacks. A step is a pure function of the
+seed and of where the sampler's streams stand, so a resumed run continues the same loss curve.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator
+
+import numpy as np
+import torch
+
+from napari_semiseg.engine.errors import SemisegError, TrainingError
+from napari_semiseg.engine.evaluation.metrics import dice_per_class
+from napari_semiseg.engine.inference.class_prototypes import measure_prototypes
+from napari_semiseg.engine.inference.maps import CaseMaps
+from napari_semiseg.engine.inference.prediction import predict_case
+from napari_semiseg.engine.methods.assembly import save_checkpoint
+from napari_semiseg.engine.methods.contract import Clock
+from napari_semiseg.engine.study import Run, Study
+from napari_semiseg.engine.training.events import (
+    Event,
+    Finished,
+    Preparing,
+    Preview,
+    Progress,
+    Release,
+    Released,
+    Request,
+    Saved,
+    ShowCase,
+    Started,
+    Stop,
+    Validated,
+    Warned,
+)
+from napari_semiseg.engine.training.preparation import Work, prepare
+from napari_semiseg.engine.training.settings import TrainingSettings
+
+PREVIEW_SECONDS = 4.0
+VALIDATION_SECONDS = 10.0
+SIDE_WORK_SHARE = 0.1  # previews and validation may each take this share of the time
+MOST_SKIPPED = 20
+
+
+def train(
+    study: Study, settings: TrainingSettings, resume: str | None = None
+) -> Generator[Event, Request | None, Run]:
+    """Train a method on a study.
+
+    Parameters
+    ----------
+    study : Study
+        Open study; labels are read as they are when training starts.
+    settings : TrainingSettings
+        Method, preset, budget.
+    resume : str, optional
+        Identifier of a stopped run to continue.
+
+    Yields
+    ------
+    Event
+        See `napari_semiseg.engine.training.events`. `Stop`, `Release` and `ShowCase` may be sent in
+        at any yield. Closing the generator also leaves a checkpoint.
+
+    Returns
+    -------
+    Run
+        The run's record.
+
+    Raises
+    ------
+    SemisegError
+        One sentence on what is wrong; the run is then marked as failed and its last checkpoint kept.
+    """
+    work = yield from prepare(study, settings, resume)
+    status = "failed"
+    try:
+        for event in _events(work):
+            request = yield event
+            _heed(work, request)
+            if work.release:
+                yield from _released(work)
+        status = "stopped" if work.stop else "finished"
+    except GeneratorExit:
+        status = "stopped"
+        raise
+    except torch.OutOfMemoryError as problem:
+        raise TrainingError(
+            f"The {work.machine.device_name} has too little free memory for this plan; close other "
+            "programs, choose fewer filters or a smaller patch, or train on the CPU."
+        ) from problem
+    finally:
+        if work.step and status != "failed":
+            save_checkpoint(work.run.folder, work.method, work.progress())
+        study.update_run(work.run.identifier, status=status)
+    yield Finished(work.run.identifier, status, work.step, work.seconds)  # type: ignore[arg-type]
+    return study.run(work.run.identifier)
+
+
+def _events(work: Work) -> Generator[Event, None, None]:
+    """Train, preview, validate and save until the budget is used or a stop is asked for."""
+    yield _started(work)
+    while work.share < 1.0 and not work.stop:
+        yield _step(work)
+        if _due(work, "preview", PREVIEW_SECONDS) and work.shown_case is not None:
+            yield from _preview(work)
+        if _due(work, "validation", VALIDATION_SECONDS) and work.validation:
+            yield from _validate(work)
+        if work.seconds - work.last_save > work.settings.checkpoint_seconds:
+            yield _save(work)
+    yield Preparing(0, 1, "finishing")
+    work.method.prototypes = measure_prototypes(work.method, work.sampler.labelled)
+    if work.validation and not work.stop:
+        yield from _validate(work)
+    yield _save(work)
+
+
+def _started(work: Work) -> Started:
+    return Started(
+        run=work.run.identifier,
+        method_title=work.method.title,
+        device=work.machine.device_name,
+        precision=work.machine.precision,
+        labelled=len(work.sampler.labelled),
+        unlabelled=len(work.study.unlabelled_cases()) if work.method.uses_unlabelled else 0,
+        plan=work.method.plan.model_dump(mode="json"),
+    )
+
+
+def _step(work: Work) -> Progress | Warned:
+    """Take one optimiser step; its random numbers depend on the seed and the step alone."""
+    started = time.perf_counter()
+    clock = Clock(work.step, work.share, work.method.plan.recipe.warm_start_share)
+    torch.manual_seed(_step_seed(work.settings.seed, work.step))
+    batch = work.sampler.draw(*work.method.crops(clock))
+    scalars = work.method.training_step(batch, clock)
+    work.step += 1
+    work.seconds += time.perf_counter() - started
+    _watch(work, scalars)
+    return Progress(
+        step=work.step,
+        share=work.share,
+        seconds=work.seconds,
+        remaining=work.budget.remaining(work.step, work.seconds),
+        scalars=scalars,
+    )
+
+
+def _watch(work: Work, scalars: dict[str, float]) -> None:
+    """Give up where gradients or losses stay non-finite; single ones are skipped by the method."""
+    bad = "skipped" in scalars or not math.isfinite(scalars["loss"])
+    work.skipped_in_a_row = work.skipped_in_a_row + 1 if bad else 0
+    if work.skipped_in_a_row > MOST_SKIPPED:
+        raise TrainingError(
+            f"The loss of {work.method.title} is not a finite number at step {work.step}; "
+            "lower the learning rate (plan override “recipe.learning_rate”) or check the scans' "
+            "intensities. The last checkpoint is kept."
+        )
+
+
+def _step_seed(seed: int, step: int) -> int:
+    words = np.random.SeedSequence([seed, step, 1]).generate_state(1, np.uint64)
+    return int(words[0] >> np.uint64(1))
+
+
+def _due(work: Work, what: str, seconds: float) -> bool:
+    """Tell whether it is time for side work, so that it takes a small share of the whole."""
+    last, cost = work.spent_on.get(what, (-math.inf if what == "preview" else 0.0, 0.0))
+    return work.seconds - last >= max(seconds, cost / SIDE_WORK_SHARE)
+
+
+def _preview(work: Work) -> Generator[Event, None, None]:
+    """Make the maps of the case on screen; a preview that fails must not end training."""
+    name = work.shown_case
+    assert name is not None
+    started = time.perf_counter()
+    try:
+        maps = yield from _maps(work, name, ("prediction", "uncertainty"), "preview")
+    except SemisegError as problem:
+        work.shown_case = None
+        yield Warned(f"No preview of “{name}”: {problem}")
+        return
+    work.spent_on["preview"] = (work.seconds, time.perf_counter() - started)
+    if maps is not None:
+        yield Preview(name, maps, work.step)
+
+
+def _validate(work: Work) -> Generator[Event, None, None]:
+    """Measure the Dice on the cases set aside, on their own grids."""
+    started = time.perf_counter()
+    values = work.method.plan.class_values
+    dice: dict[int, list[float]] = {value: [] for value in values}
+    for case in work.validation:
+        maps = yield from _maps(work, case.name, (), "validation")
+        truth = work.study.load_label(case.name)
+        if maps is None or truth is None:
+            return
+        for value, score in dice_per_class(maps.prediction, truth, values).items():
+            if score is not None:
+                dice[value].append(score)
+    work.spent_on["validation"] = (work.seconds, time.perf_counter() - started)
+    means = {value: float(np.mean(scores)) for value, scores in dice.items() if scores}
+    if means:
+        yield Validated(work.step, means, float(np.mean(list(means.values()))))
+
+
+def _maps(
+    work: Work, case: str, kinds: tuple[str, ...], what: str
+) -> Generator[Event, None, CaseMaps | None]:
+    """Predict a case window by window, so that a stop takes effect at once; None when stopped."""
+    prediction = predict_case(work.method, case, work.study.volume(case), kinds)
+    while not work.stop:
+        try:
+            share = next(prediction)
+        except StopIteration as finished:
+            return finished.value
+        yield Preparing(round(100 * share), 100, what)
+    return None
+
+
+def _save(work: Work) -> Saved:
+    save_checkpoint(work.run.folder, work.method, work.progress())
+    work.last_save = work.seconds
+    return Saved(work.step)
+
+
+def _heed(work: Work, request: Request | None) -> None:
+    """Note what the caller asked for; it is done between two events."""
+    if isinstance(request, Stop):
+        work.stop = True
+    elif isinstance(request, Release):
+        work.release = True
+    elif isinstance(request, ShowCase):
+        work.shown_case = request.name
+
+
+def _released(work: Work) -> Generator[Event, Request | None, None]:
+    """Leave the accelerator until the caller asks for the next event."""
+    device = work.method.fabric.device
+    work.method.move(torch.device("cpu"))
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    work.release = False
+    request = yield Released(work.step)
+    work.method.move(device)
+    _heed(work, request)

@@ -1,0 +1,128 @@
+"""How labels and maps look: colour tables, ranges and blending.
+
+`layer_data` builds layers with it and the review page draws its legends from it. Pure values, on any
+thread; napari is imported only where a colour table is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_semiseg.engine.study import ClassInfo
+
+if TYPE_CHECKING:
+    from napari.utils.colormaps import DirectLabelColormap
+
+SCAN_PERCENTILES = (0.5, 99.5)
+"""Grey levels outside these percentiles of the voxels are shown black or white."""
+
+LARGEST_SUBSAMPLE = 500_000
+"""Voxels at which the percentiles are measured."""
+
+LABEL_OPACITY = 0.5
+PREDICTION_OPACITY = 0.9
+PREDICTION_CONTOUR = 1
+"""Width in voxels of the outline of a prediction, which sets it apart from the filled label."""
+
+
+@dataclass(frozen=True)
+class MapLook:
+    """How a map of real numbers is drawn.
+
+    Attributes
+    ----------
+    title : str
+        What a clinician calls it.
+    colormap : str
+        A colour table that napari knows.
+    limits : tuple of float
+        The values at the two ends of the colour table.
+    unit : str
+        Of the values; empty where they have none.
+    blending : str
+        One of napari's.
+    opacity : float
+        0…1.
+    visible : bool
+        Whether it shows from the start.
+    """
+
+    title: str
+    colormap: str
+    limits: tuple[float, float]
+    unit: str
+    blending: str
+    opacity: float
+    visible: bool
+
+
+MAP_LOOKS: dict[str, MapLook] = {
+    "uncertainty": MapLook("unsure", "magma", (0.0, 1.0), "", "additive", 0.7, True),
+    "signed_distance": MapLook(
+        "signed distance", "PiYG", (-10.0, 10.0), "mm", "translucent", 0.6, False
+    ),
+    "similarity": MapLook("similarity", "viridis", (-1.0, 1.0), "", "translucent", 0.6, False),
+}
+"""The maps other than the prediction, by the kinds of `napari_semiseg.engine.inference.MAP_KINDS`."""
+
+
+def class_colormap(classes: Iterable[ClassInfo]) -> DirectLabelColormap:
+    """Return the colour table of a study's classes; background and unknown values are transparent.
+
+    Parameters
+    ----------
+    classes : iterable of ClassInfo
+        Classes of the study.
+    """
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    return DirectLabelColormap(
+        color_dict={**colours, **{item.value: item.colour for item in classes}}
+    )
+
+
+def class_features(classes: Iterable[ClassInfo]) -> dict[str, list]:
+    """Return the feature table by which napari's status bar names the class under the pointer.
+
+    Parameters
+    ----------
+    classes : iterable of ClassInfo
+        Classes of the study.
+
+    Returns
+    -------
+    dict
+        Columns ``index`` (voxel value) and ``class`` (its name), background first.
+    """
+    shown = list(classes)
+    return {
+        "index": [0, *(item.value for item in shown)],
+        "class": ["background", *(item.name for item in shown)],
+    }
+
+
+def grey_limits(voxels: np.ndarray) -> tuple[float, float]:
+    """Return the values to show as black and as white.
+
+    Parameters
+    ----------
+    voxels : ndarray, shape (z, y, x)
+        One channel of a scan.
+
+    Returns
+    -------
+    tuple of float
+        The 0.5 and 99.5 percentiles of a regular subsample; always two different numbers.
+    """
+    stride = max(1, round((voxels.size / LARGEST_SUBSAMPLE) ** (1 / 3)))
+    # a scan of a few thick slices keeps them all
+    sample = voxels[:: stride if len(voxels) >= 4 * stride else 1, ::stride, ::stride]
+    low, high = np.percentile(sample, SCAN_PERCENTILES)
+    if low == high:
+        low, high = float(voxels.min()), float(voxels.max())
+    return float(low), float(high) if high > low else float(low) + 1.0

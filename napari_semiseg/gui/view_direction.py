@@ -1,0 +1,68 @@
+"""Which way up a scan is shown: radiological convention, from the scan's own orientation.
+
+Anterior and superior point up, the patient's left is on the right, and in 3D nothing is mirrored.
+Only the camera turns; voxels and layers stay as they are. Called by `layers`, on the main thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from napari_semiseg.engine.volumes import Geometry
+
+Depth = Literal["towards", "away"]
+Vertical = Literal["up", "down"]
+Horizontal = Literal["left", "right"]
+
+_POINTS_UP = "SA"
+_POINTS_LEFT = "RA"
+
+
+def screen_directions(
+    geometry: Geometry, order: Sequence[int] = (0, 1, 2)
+) -> tuple[Depth, Vertical, Horizontal]:
+    """Return where the displayed axes of a scan point on the screen.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Grid of the scan.
+    order : sequence of int
+        napari's order of the array axes (z, y, x): the last is horizontal, the one before vertical.
+
+    Returns
+    -------
+    tuple of str
+        Depth, vertical and horizontal direction, as napari's camera takes them.
+    """
+    codes = geometry.orientation[::-1]  # of the array axes z, y, x
+    _, vertical_axis, horizontal_axis = order
+    vertical: Vertical = "up" if codes[vertical_axis] in _POINTS_UP else "down"
+    horizontal: Horizontal = "left" if codes[horizontal_axis] in _POINTS_LEFT else "right"
+    # ("towards", "down", "right") is right-handed; each other choice mirrors. The array axes are
+    # (z, y, x), so a right-handed affine makes them left-handed.
+    handedness = -np.sign(np.linalg.det(geometry.affine[:3, :3]))
+    handedness *= np.sign(np.linalg.det(np.eye(3)[list(order)]))
+    mirrors = (vertical == "up") + (horizontal == "left")
+    depth: Depth = "towards" if (handedness > 0) == (mirrors % 2 == 0) else "away"
+    return depth, vertical, horizontal
+
+
+def point_camera(viewer: Any, geometry: Geometry | None) -> None:
+    """Turn the camera for a scan, or back to napari's own convention for None.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer.
+    geometry : Geometry or None
+        Grid of the scan on show.
+    """
+    order = tuple(viewer.dims.order)
+    if geometry is None or sorted(order) != [0, 1, 2]:
+        viewer.scene.camera.orientation = ("towards", "down", "right")
+    else:
+        viewer.scene.camera.orientation = screen_directions(geometry, order)

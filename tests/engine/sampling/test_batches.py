@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_semiseg.engine.planning.fingerprint import take_fingerprint
+from napari_semiseg.engine.planning.machine import describe_machine
+from napari_semiseg.engine.planning.planner import make_plan
+from napari_semiseg.engine.sampling.augmentation import (
+    change_intensities,
+    mirror,
+    read_at,
+    sampling_grid,
+)
+from napari_semiseg.engine.sampling.batches import BatchSampler, cut
+from napari_semiseg.engine.sampling.intensity import normalise
+from napari_semiseg.engine.sampling.patch_cache import cache_cases, class_indices
+from napari_semiseg.engine.planning.plan import Normalisation
+from tests.engine.small_study import make_study
+
+
+def sampler(folder, seed=0, preset="modern", **scans):
+    study = make_study(folder, **scans)
+    plan = make_plan(take_fingerprint(study), describe_machine("cpu"), (1, 2), preset)
+    labelled = list(cache_cases(study, plan, study.labelled_cases(), with_labels=True))
+    unlabelled = list(cache_cases(study, plan, study.unlabelled_cases(), with_labels=False))
+    return BatchSampler(labelled, unlabelled, plan, seed, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("preset", ["modern", "paper"])
+@pytest.mark.parametrize(("shape", "channels"), [((20, 22, 24), 1), ((32, 40, 1), 2)])
+def test_batches_have_the_planned_shape_in_3d_and_2d(tmp_path, preset, shape, channels):
+    drawn = sampler(tmp_path, preset=preset, shape=shape, channels=channels)
+    batch = drawn.draw(2, 3)
+    assert batch.images.shape == (5, channels, *drawn.plan.spatial)
+    assert batch.labels.shape == (2, *drawn.plan.spatial)
+    assert (batch.labelled, batch.unlabelled) == (2, 3)
+    assert set(batch.labels.unique().tolist()) <= {0, 1, 2}
+    assert len(batch.spacing) == drawn.plan.network.dimensions
+
+
+def test_the_same_seed_and_position_draw_the_same_batch(tmp_path):
+    first = sampler(tmp_path / "a", seed=3)
+    batches = [first.draw(1, 1) for _ in range(4)]
+    again = sampler(tmp_path / "b", seed=3)
+    again.draw(1, 1)
+    state = again.state_dict()
+    resumed = sampler(tmp_path / "c", seed=3)
+    resumed.load_state_dict(state)
+    torch.testing.assert_close(resumed.draw(1, 1).images, batches[1].images)
+    other = sampler(tmp_path / "d", seed=4)
+    assert not torch.equal(other.draw(1, 1).images, batches[0].images)
+
+
+def test_a_pass_shows_every_case_once(tmp_path):
+    drawn = sampler(tmp_path, count=7, labelled=3)
+    names = [drawn.draw(1, 0).cases[0] for _ in range(6)]
+    assert set(names[:3]) == set(names[3:]) == {"case_00", "case_01", "case_02"}
+
+
+def test_held_out_cases_are_never_drawn(tmp_path):
+    drawn = sampler(tmp_path, count=6, labelled=2, held_out=2)
+    seen = {name for _ in range(8) for name in drawn.draw(2, 2).cases}
+    assert seen == {"case_00", "case_01", "case_02", "case_03"}
+
+
+def test_teachers_see_the_crop_before_intensity_changes(tmp_path):
+    batch = sampler(tmp_path).draw(1, 1)
+    assert not torch.equal(batch.images, batch.plain_images)
+    paper = sampler(tmp_path / "paper", preset="paper").draw(1, 1)
+    assert torch.equal(paper.images, paper.plain_images)
+
+
+def test_image_and_label_are_bent_together():
+    """A label that is a threshold of the image stays one wherever the crop is read."""
+    random = np.random.default_rng(0)
+    label = np.zeros((24, 24, 24), np.uint8)
+    label[6:18, 6:18, 6:18] = 1
+    image = label[None].astype(np.float16)
+    for seed in range(5):
+        generator = torch.Generator().manual_seed(seed)
+        centre = np.array([12.0, 12, 12]) + random.uniform(-4, 4, 3)
+        positions = sampling_grid((16, 16, 16), centre, (1.0, 1.0, 1.0), generator)
+        crop, indices = read_at(image, label, positions, classes=2)
+        decided = (crop[0] - 0.5).abs() > 0.05
+        assert torch.equal((crop[0] > 0.5)[decided], (indices == 1)[decided])
+
+
+def test_reading_without_change_returns_the_voxels_and_the_border_outside():
+    image = np.arange(4 * 5 * 6, dtype=np.float32).reshape(1, 4, 5, 6)
+    axes = [torch.arange(n, dtype=torch.float32) for n in (4, 5, 6)]
+    positions = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    crop, _ = read_at(image, None, positions, 2)
+    torch.testing.assert_close(crop, torch.from_numpy(image))
+    shifted, _ = read_at(image, None, positions + torch.tensor([0.0, 0.0, 3.0]), 2)
+    assert (shifted[..., 3:] == torch.from_numpy(image)[..., -1:]).all()
+
+
+def test_thick_slices_are_rotated_within_the_slice_only():
+    generator = torch.Generator().manual_seed(1)
+    centre = np.array([4.0, 16, 16])
+    for _ in range(20):
+        positions = sampling_grid((4, 8, 8), centre, (5.0, 1.0, 1.0), generator)
+        rows = positions[..., 0] - centre[0]
+        spread = rows.std(dim=(1, 2)).max()
+        if spread < 1e-5:
+            return  # a draw without elastic bending: slices stay slices
+    pytest.fail("every draw tilted the slices")
+
+
+def test_a_cut_outside_the_scan_repeats_the_border():
+    image = np.arange(27, dtype=np.float16).reshape(1, 3, 3, 3)
+    crop, label = cut(image, np.ones((3, 3, 3), np.uint8), np.array([1.0, 1, 1]), (5, 5, 5))
+    assert crop.shape == (1, 5, 5, 5)
+    assert crop[0, 0, 0, 0] == 0
+    assert crop[0, 4, 4, 4] == 26
+    assert (label == 1).all()
+
+
+def test_mirroring_turns_image_and_label_alike_and_leaves_some_alone():
+    image = torch.arange(16.0).reshape(1, 1, 4, 4)
+    unturned = 0
+    for seed in range(40):
+        turned, label = mirror(image, image[0].long(), torch.Generator().manual_seed(seed))
+        torch.testing.assert_close(turned[0].long(), label)
+        unturned += torch.equal(turned, image)
+    assert 0 < unturned < 40  # the papers' code never shows the unturned crop
+
+
+def test_intensity_changes_keep_shape_and_stay_finite():
+    crops = torch.randn(6, 2, 8, 8, 8)
+    changed = change_intensities(crops, torch.Generator().manual_seed(0))
+    assert changed.shape == crops.shape
+    assert torch.isfinite(changed).all()
+    assert not torch.equal(changed, crops)
+
+
+def test_scans_are_zscored_and_ct_is_windowed():
+    voxels = np.random.default_rng(0).normal(300, 50, (2, 8, 9, 10)).astype(np.float32)
+    scan = normalise(voxels, Normalisation(kind="scan"))
+    assert scan.mean(axis=(1, 2, 3)) == pytest.approx([0, 0], abs=1e-4)
+    assert scan.std(axis=(1, 2, 3)) == pytest.approx([1, 1], abs=1e-4)
+    window = Normalisation(kind="ct", window=((-100, 200),), mean=(50,), deviation=(100,))
+    hounsfield = np.array([-1000, -100, 50, 200, 3000], np.int16).reshape(1, 1, 1, 5)
+    np.testing.assert_allclose(normalise(hounsfield, window).ravel(), [-1.5, -1.5, 0, 1.5, 1.5])
+
+
+def test_class_values_become_indices_and_unknown_ones_are_ignored():
+    label = np.array([0, 4, 9, 3])
+    assert class_indices(label, (4, 9)).tolist() == [0, 1, 2, 255]

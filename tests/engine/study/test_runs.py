@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.study import CaseState, Study
+
+
+def test_a_run_keeps_settings_seed_versions_and_the_labels_of_its_start(
+    study: Study, drawn: np.ndarray
+) -> None:
+    study.save_label("a", drawn, state=CaseState.LABELLED)
+    study.hold_out("c")
+    run = study.create_run("ua-mt", {"steps": np.int64(5), "preset": "modern"}, seed=7)
+    assert run.identifier == "001-ua-mt"
+    assert (run.method, run.status, run.seed) == ("ua-mt", "running", 7)
+    assert run.settings == {"steps": 5, "preset": "modern"}
+    assert run.labelled == ("a",)
+    assert run.unlabelled == ("b",)
+    assert run.label_hash == study.label_snapshot_hash()
+    assert "numpy" in run.versions
+    assert run.finished is None
+    written = json.loads((run.folder / "settings.json").read_text())
+    assert written["settings"] == run.settings
+
+
+def test_runs_are_numbered_in_their_order(study: Study) -> None:
+    names = [study.create_run(method, {}, 0).identifier for method in ("ua-mt", "dtc", "dtc")]
+    assert names == ["001-ua-mt", "002-dtc", "003-dtc"]
+    assert [run.identifier for run in study.runs()] == names
+
+
+def test_the_newest_usable_run_is_finished_or_stopped_with_a_checkpoint(study: Study) -> None:
+    with pytest.raises(StudyError, match="train first"):
+        study.run()
+    first, second, third = (study.create_run("dtc", {}, seed) for seed in range(3))
+    study.update_run(first.identifier, status="finished", steps=100)
+    study.update_run(second.identifier, status="stopped")
+    study.update_run(third.identifier, status="failed")
+    assert study.run().identifier == first.identifier
+    (second.folder / "checkpoint.pt").write_bytes(b"weights")
+    assert study.run().identifier == second.identifier
+    assert study.run(third.identifier).status == "failed"
+
+
+def test_updating_a_run_keeps_earlier_fields(study: Study) -> None:
+    run = study.create_run("dtc", {}, 0)
+    study.update_run(run.identifier, device="cpu", steps=1)
+    updated = study.update_run(run, status="finished", steps=np.int32(2))
+    assert updated.details == {"device": "cpu", "steps": 2}
+    assert updated.finished is not None
+    assert study.update_run(run, status="running").finished is None
+
+
+def test_an_unknown_status_or_run_is_refused(study: Study) -> None:
+    run = study.create_run("dtc", {}, 0)
+    with pytest.raises(StudyError, match="cannot be 'lost'"):
+        study.update_run(run, status="lost")
+    with pytest.raises(StudyError, match="001-dtc"):
+        study.run("009-dtc")
+
+
+def test_metrics_are_kept_a_run_and_a_case(study: Study) -> None:
+    run = study.create_run("dtc", {}, 0)
+    study.record_metrics(run.identifier, "b", {"dice": 0.5})
+    study.record_metrics(run, "a", {"dice": {1: np.float32(0.25)}, "distance": float("nan")})
+    study.record_metrics(run, "b", {"dice": 0.75})
+    metrics = study.metrics(run)
+    assert list(metrics) == ["a", "b"]
+    assert metrics["b"] == {"dice": 0.75}
+    assert metrics["a"]["dice"] == {"1": 0.25}
+    assert np.isnan(metrics["a"]["distance"])
