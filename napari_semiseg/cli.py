@@ -36,7 +36,9 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-StudyPath = Annotated[Path, typer.Argument(help="The study's folder, NAME.semiseg.", metavar="STUDY")]
+StudyPath = Annotated[
+    Path, typer.Argument(help="The study's folder, NAME.semiseg.", metavar="STUDY")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 RunName = Annotated[
     str | None, typer.Option("--run", help="Run, such as 003-ua-mt; the newest by default.")
@@ -77,8 +79,7 @@ def add(
 ) -> None:
     """Add scans, take over labels by file name, and lock cases away for evaluation."""
     with one_sentence(as_json):
-        from napari_semiseg.engine.study import Study
-        from napari_semiseg.engine.study import imports
+        from napari_semiseg.engine.study import Study, imports
 
         with Study.open(study) as opened, progress_bar() as bar:
             lists = imports.CaseLists.read(labelled, held_out)
@@ -176,7 +177,9 @@ def predict(
                 else:
                     done = (event.index + event.share) / event.total
                     bar.update(task, completed=done, note=event.case)
-        Report(as_json).tell({"cases": written}, f"Wrote the maps of {len(written)} cases to {out}.")
+        Report(as_json).tell(
+            {"cases": written}, f"Wrote the maps of {len(written)} cases to {out}."
+        )
 
 
 @app.command()
@@ -453,7 +456,9 @@ def _status_tables(data: dict[str, Any]) -> None:
     )
     table(title, ("case", "state"), list(data["cases"].items()))
     if data["runs"]:
-        table("Runs", ("run", "method", "status"), [tuple(run.values())[:3] for run in data["runs"]])
+        table(
+            "Runs", ("run", "method", "status"), [tuple(run.values())[:3] for run in data["runs"]]
+        )
 
 
 def _has_screen() -> bool:

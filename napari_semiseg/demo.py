@@ -90,7 +90,9 @@ def _study(out: Path) -> Study:
     from napari_semiseg import sample_data
     from napari_semiseg.engine.study import Study
 
-    study = Study.create(out / "demo.semiseg", sample_data.CLASSES, "Brain MR (simulated population)")
+    study = Study.create(
+        out / "demo.semiseg", sample_data.CLASSES, "Brain MR (simulated population)"
+    )
     names = sample_data.sample_cases()
     with progress_bar() as bar:
         task = bar.add_task("Adding scans", total=len(names), note="")
@@ -162,7 +164,9 @@ def _picture(study: Study, maps: CaseMaps, path: Path) -> Path:
         left = 12 + index * (width + 12)
         canvas.paste(image, (left, 32))
         draw.text((left, 10), title, fill="black", font=font)
-    note = f"{maps.case}, an unlabelled scan: real anatomy, simulated population. Research use only."
+    note = (
+        f"{maps.case}, an unlabelled scan: real anatomy, simulated population. Research use only."
+    )
     draw.text((12, height + 42), note, fill="#555555", font=font)
     canvas.save(path)
     return path

@@ -1,6 +1,6 @@
 """How labels and maps look: colour tables, ranges and blending.
 
-`layer_data` builds layers with it and the review page draws its legends from it. Pure values, on any
+`layer_data` builds layers with it and pages draw their legends from it. Pure values, on any
 thread; napari is imported only where a colour table is built.
 """
 
@@ -61,13 +61,11 @@ class MapLook:
 
 
 MAP_LOOKS: dict[str, MapLook] = {
-    "uncertainty": MapLook("unsure", "magma", (0.0, 1.0), "", "additive", 0.7, True),
-    "signed_distance": MapLook(
-        "signed distance", "PiYG", (-10.0, 10.0), "mm", "translucent", 0.6, False
-    ),
+    "uncertainty": MapLook("unsure", "magma", (0.0, 1.0), "", "additive", 0.6, True),
+    "signed_distance": MapLook("distance", "PiYG", (-10.0, 10.0), "mm", "translucent", 0.6, False),
     "similarity": MapLook("similarity", "viridis", (-1.0, 1.0), "", "translucent", 0.6, False),
 }
-"""The maps other than the prediction, by the kinds of `napari_semiseg.engine.inference.MAP_KINDS`."""
+"""The maps other than the prediction, by their kinds (``MAP_KINDS`` of inference)."""
 
 
 def class_colormap(classes: Iterable[ClassInfo]) -> DirectLabelColormap:
@@ -81,9 +79,8 @@ def class_colormap(classes: Iterable[ClassInfo]) -> DirectLabelColormap:
     from napari.utils.colormaps import DirectLabelColormap
 
     colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-    return DirectLabelColormap(
-        color_dict={**colours, **{item.value: item.colour for item in classes}}
-    )
+    colours.update((item.value, item.colour) for item in classes)
+    return DirectLabelColormap(color_dict=colours)
 
 
 def class_features(classes: Iterable[ClassInfo]) -> dict[str, list]:

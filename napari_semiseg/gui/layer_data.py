@@ -33,7 +33,8 @@ TAG = "semiseg"
 """Key in ``layer.metadata`` under which a layer says what it is."""
 
 OBLIQUE_NOTE = (
-    "This scan is oblique: it is shown along its own voxel axes, and labels are written back exactly."
+    "This scan is oblique: it is shown along its own voxel axes, and its labels are written back "
+    "exactly."
 )
 
 

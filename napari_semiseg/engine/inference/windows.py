@@ -97,7 +97,10 @@ def slide(
     canvas = _Canvas(method, image.shape[1:], uncertainty, similarity)
     places = list(
         itertools.product(
-            *(window_starts(extent, size) for extent, size in zip(image.shape[1:], patch, strict=True))
+            *(
+                window_starts(extent, size)
+                for extent, size in zip(image.shape[1:], patch, strict=True)
+            )
         )
     )
     batch = method.plan.window_batch

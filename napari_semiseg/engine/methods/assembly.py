@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,10 @@ def assemble(key: str, plan: Plan, settings: MethodSettings, machine: Machine) -
     SettingsError
         Unknown method, or a network that cannot be built.
     """
-    return method_of(key)(plan, settings, make_fabric(machine))
+    method = method_of(key)
+    if method.needs_full_precision:
+        machine = replace(machine, precision="32-true")
+    return method(plan, settings, make_fabric(machine))
 
 
 def save_checkpoint(folder: Path, method: Method, progress: dict[str, Any]) -> None:
@@ -113,7 +116,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         plan = Plan.model_validate_json(content["plan"])
-    except Exception as problem:  # noqa: BLE001 - a damaged file fails in many ways
+    except Exception as problem:
         raise StudyError(
             f"The checkpoint of run {folder.name} cannot be read; train again or restore the file "
             f"{CHECKPOINT} from a backup."

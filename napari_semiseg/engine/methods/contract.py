@@ -62,7 +62,9 @@ class Clock:
     @property
     def semi_supervised_share(self) -> float:
         """Share of the semi-supervised part that is over, 0…1; every ramp is a function of it."""
-        return min(1.0, max(0.0, (self.share - self.warm_start_share) / (1 - self.warm_start_share)))
+        return min(
+            1.0, max(0.0, (self.share - self.warm_start_share) / (1 - self.warm_start_share))
+        )
 
 
 class MethodSettings(BaseModel):
@@ -112,6 +114,8 @@ class Method(ABC):
     summary: ClassVar[str]
     """One sentence that a clinician understands."""
     uses_unlabelled: ClassVar[bool] = True
+    needs_full_precision: ClassVar[bool] = False
+    """Train in float32 even where bfloat16 is faster."""
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
 
     def __init__(self, plan: Plan, settings: MethodSettings, fabric: Fabric) -> None:

@@ -7,6 +7,8 @@ then the teacher moves towards the student.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from lightning_fabric import Fabric
 from pydantic import Field
@@ -57,7 +59,7 @@ class MeanTeacher(StudentMethod):
         2017,
     )
     summary = "Unlabelled scans teach the network to agree with a steadier copy of itself."
-    Settings = MeanTeacherSettings
+    Settings: ClassVar[type[MethodSettings]] = MeanTeacherSettings
     settings: MeanTeacherSettings
     averaged: AveragedTeacher
 

@@ -76,10 +76,8 @@ class StudentMethod(Method):
             terms, scalars = self.losses(batch, clock)
         else:
             terms, scalars = self.supervised_losses(batch), {}
-        loss = torch.stack([term for term in terms.values()]).sum()
-        stepped = optimise(
-            self.fabric, self.student, self.optimiser, loss, self.plan.recipe, clock
-        )
+        loss = torch.stack(list(terms.values())).sum()
+        stepped = optimise(self.fabric, self.student, self.optimiser, loss, self.plan.recipe, clock)
         if stepped and self.averaged is not None:
             self.averaged.update(self.student)
         report = {"loss": loss.item()} | {name: term.item() for name, term in terms.items()}

@@ -60,9 +60,7 @@ class Heads(nn.Module):
         Adds the head of C − 1 tanh channels.
     """
 
-    def __init__(
-        self, dimensions: int, features: int, classes: int, signed_distance: bool
-    ) -> None:
+    def __init__(self, dimensions: int, features: int, classes: int, signed_distance: bool) -> None:
         super().__init__()
         convolution = CONVOLUTION[dimensions]
         self.segmentation = convolution(features, classes, kernel_size=1)

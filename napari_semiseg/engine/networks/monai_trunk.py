@@ -38,15 +38,15 @@ class MonaiTrunk(nn.Module):
         from monai.networks import nets
 
         name = specification.name.removeprefix("monai:")
-        network_class = getattr(nets, name, None)
-        if not inspect.isclass(network_class):
+        network_class: Any = getattr(nets, name, None)
+        if not isinstance(network_class, type):
             raise SettingsError(
                 f"MONAI has no network “{name}”; choose a class of monai.networks.nets, "
                 "for example monai:SegResNet."
             )
         arguments = _arguments(network_class, specification)
         try:
-            self.trunk = network_class(**arguments)
+            self.trunk: nn.Module = network_class(**arguments)
         except (TypeError, ValueError) as problem:
             raise SettingsError(
                 f"MONAI's {name} cannot be built with {arguments}: {problem}; "

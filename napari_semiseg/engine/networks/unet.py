@@ -78,7 +78,7 @@ class UNet(nn.Module):
     def _upsampling(self, wide: int, narrow: int, stride: tuple[int, ...]) -> nn.Module:
         if self.paper:
             return nn.Upsample(scale_factor=stride, mode=_INTERPOLATION[self.dimensions])
-        transposed = _TRANSPOSED[self.dimensions]
+        transposed: type[nn.Module] = _TRANSPOSED[self.dimensions]
         return transposed(wide, narrow, kernel_size=stride, stride=stride)
 
     def _norm(self, width: int) -> nn.Module:
@@ -93,9 +93,7 @@ class UNet(nn.Module):
         for width in (before, after):
             layers.append(CONVOLUTION[self.dimensions](width, after, kernel_size=3, padding=1))
             layers.append(self._norm(after))
-            layers.append(
-                nn.ReLU(inplace=True) if self.paper else nn.LeakyReLU(0.01, inplace=True)
-            )
+            layers.append(nn.ReLU(inplace=True) if self.paper else nn.LeakyReLU(0.01, inplace=True))
         return nn.Sequential(*layers)
 
     def forward(self, image: Tensor) -> NetworkOutput:

@@ -82,9 +82,7 @@ def _normalised(
     if options.normalisation == "clip":
         return np.clip(distance / options.reach, -1.0, 1.0)
     outside, inside = distance.max(), -distance.min()
-    scaled = np.where(
-        mask, distance / max(inside, 1e-6), distance / max(outside, 1e-6)
-    )
+    scaled = np.where(mask, distance / max(inside, 1e-6), distance / max(outside, 1e-6))
     return scaled.astype(np.float32)
 
 

@@ -48,8 +48,8 @@ class AveragedTeacher:
     @torch.no_grad()
     def update(self, student: nn.Module) -> None:
         """Move the teacher towards ``student``; call once after each optimiser step."""
-        averaged = list(self.network.parameters())
-        current = [weight.detach() for weight in student.parameters()]
+        averaged: list[Tensor] = list(self.network.parameters())
+        current: list[Tensor] = [weight.detach() for weight in student.parameters()]
         torch._foreach_lerp_(averaged, current, 1.0 - self.current_decay)
         if self.buffers == "copy":
             for mine, theirs in zip(self.network.buffers(), student.buffers(), strict=True):

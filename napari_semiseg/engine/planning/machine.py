@@ -84,7 +84,9 @@ def _precision(device: str) -> Precision:
     import torch
 
     if device == "cuda":
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+        return (
+            "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+        )
     if device == "cpu" and _cpu_has_bfloat16():
         return "bf16-mixed"
     return "32-true"

@@ -160,7 +160,9 @@ class BatchSampler:
         high = np.maximum(shape - half, shape / 2) - 0.5
         chance, *shares = torch.rand(4, generator=generator).tolist()
         if case.foreground and chance < self.plan.recipe.foreground_share:
-            positions = case.foreground[int(torch.randint(len(case.foreground), (), generator=generator))]
+            positions = case.foreground[
+                int(torch.randint(len(case.foreground), (), generator=generator))
+            ]
             row = int(torch.randint(len(positions), (), generator=generator))
             return np.clip(positions[row], low, high)
         return low + np.array(shares) * (high - low)

@@ -85,8 +85,8 @@ class ModelGrid:
         leading = voxels.ndim - 3
         order = [*range(leading), *(leading + axis for axis in self.axes)]
         turned = voxels.transpose(order)
-        steps = tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)
-        return turned[(..., *steps)]
+        z, y, x = (slice(None, None, -1 if flip else 1) for flip in self.flips)
+        return turned[..., z, y, x]
 
     def resample_image(self, voxels: np.ndarray) -> np.ndarray:
         """Bring an image (channels, z, y, x) to the model grid, float32."""

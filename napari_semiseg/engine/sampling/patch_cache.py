@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def cache_cases(
     """
     for case in cases:
         grid = ModelGrid.of(case.geometry, plan.spacing)
-        image = _cached(study, _image_key(case, plan), lambda: _image(study, case, plan, grid))
+        image = _cached(study, _image_key(case, plan), partial(_image, study, case, plan, grid))
         label = _label(study, case, plan, grid) if with_labels else None
         foreground = _foreground(label, plan.classes) if label is not None else ()
         yield CachedCase(case.name, image, label, foreground, grid)
@@ -104,7 +105,7 @@ def _label(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> np.ndarray:
         )
     indices = class_indices(native, plan.class_values)
     key = _key(
-        "label", hashlib.sha256(np.ascontiguousarray(indices)).hexdigest(), str(grid), plan.classes
+        "label", hashlib.sha256(indices.tobytes()).hexdigest(), str(grid), plan.classes
     )
     return _cached(study, key, lambda: grid.resample_label(indices, plan.classes))
 

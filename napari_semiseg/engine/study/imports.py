@@ -130,9 +130,7 @@ def import_cases(
             yield ImportStep(name, problem=f"The list names “{name}”, but no scan has that name.")
 
 
-def _label_and_lock(
-    study: Study, case: str, labels: Path | None, lists: CaseLists
-) -> ImportStep:
+def _label_and_lock(study: Study, case: str, labels: Path | None, lists: CaseLists) -> ImportStep:
     step = ImportStep(case, added=True)
     try:
         if labels is not None and lists.wants_label(case):

@@ -96,9 +96,7 @@ def prepare(
     method = _method(settings, plan, method_settings, machine, checkpoint)
     sampler = BatchSampler(labelled, unlabelled, plan, settings.seed, method.fabric.device)
     run = _run(study, settings, plan, resume)
-    work = Work(
-        study, run, settings, machine, method, sampler, Budget.of(settings), validation
-    )
+    work = Work(study, run, settings, machine, method, sampler, Budget.of(settings), validation)
     if checkpoint is not None:
         work.step = int(checkpoint.progress["step"])
         work.seconds = float(checkpoint.progress["seconds"])

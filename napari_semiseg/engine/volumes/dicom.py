@@ -118,9 +118,20 @@ def read_slices(paths: Iterable[Path]) -> list[DicomSlice]:
 
 
 def is_dicom_image(path: Path) -> bool:
-    """Return whether the first bytes (or, for old files, the name) promise a DICOM image."""
-    with path.open("rb") as stream:
-        start = stream.read(BYTES_OF_FILE_META)
+    """Return whether the first bytes (or, for old files, the name) promise a DICOM image.
+
+    Raises
+    ------
+    BadScan
+        The file cannot be opened.
+    """
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(BYTES_OF_FILE_META)
+    except OSError as error:
+        raise BadScan(
+            f"{path} cannot be opened ({error.strerror}); check its permissions and its drive."
+        ) from error
     if start[128:132] != b"DICM":
         return path.suffix.lower() in EXTENSIONS_WITHOUT_MARK
     storage_class = STORAGE_CLASS.search(start)

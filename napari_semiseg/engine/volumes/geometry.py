@@ -252,6 +252,8 @@ def _describe_origin(label: Geometry, scan: Geometry) -> str:
     shift_mm = label.affine[:3, 3] - scan.affine[:3, 3]
     shift = np.linalg.solve(scan.affine[:3, :3], shift_mm)
     moved = np.abs(shift) > 1e-3
+    if not moved.any():
+        return f"its corner voxels lie {label.corner_distance_mm(scan):.3g} mm off the scan's"
     voxels = ", ".join(f"{value:.3g}" for value in np.where(moved, shift, 0.0))
     clause = f"its origin is shifted by ({voxels}) voxels along (x, y, z)"
     if moved.any() and np.allclose(np.abs(shift[moved]), 0.5, atol=1e-2):

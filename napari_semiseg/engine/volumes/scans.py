@@ -112,7 +112,12 @@ def _search(path: Path) -> tuple[list[Path], list[DicomSlice]]:
     if path.is_file():
         is_image = image_suffix(path) is not None
         return ([path], []) if is_image else ([], read_slices([path]))
-    files = [file for file in sorted(path.iterdir()) if not file.name.startswith(".")]
+    try:
+        files = [file for file in sorted(path.iterdir()) if not file.name.startswith(".")]
+    except OSError as error:
+        raise BadScan(
+            f"The folder {path} cannot be opened ({error.strerror}); check its permissions."
+        ) from error
     images = [file for file in files if image_suffix(file) is not None and file.is_file()]
     others = [file for file in files if image_suffix(file) is None and file.is_file()]
     slices = read_slices(others)

@@ -9,13 +9,13 @@ FOUR_LEVELS = ((2, 2, 2),) * 4
 
 
 def specification(name, **changes):
-    defaults = dict(
-        name=name,
-        filters=16,
-        strides=FOUR_LEVELS,
-        normalisation="batch" if name == "vnet" else "instance",
-        dropout=0.5,
-    )
+    defaults = {
+        "name": name,
+        "filters": 16,
+        "strides": FOUR_LEVELS,
+        "normalisation": "batch" if name == "vnet" else "instance",
+        "dropout": 0.5,
+    }
     return NetworkSpecification(**(defaults | changes))
 
 
@@ -41,7 +41,9 @@ def test_vnet_with_the_distance_head_has_the_parameter_count_of_dtc():
     assert count_parameters(network) == 9_448_866 + 17
 
 
-@pytest.mark.parametrize(("channels", "classes", "expected"), [(1, 2, 5_884_050), (4, 4, 5_885_380)])
+@pytest.mark.parametrize(
+    ("channels", "classes", "expected"), [(1, 2, 5_884_050), (4, 4, 5_885_380)]
+)
 def test_paper_unet_has_the_papers_parameter_count(channels, classes, expected):
     network = build_network(specification("paper-unet", channels=channels, classes=classes))
     assert count_parameters(network) == expected

@@ -32,7 +32,9 @@ def test_a_ball_gets_minus_one_in_its_middle_and_plus_one_far_away(dimensions):
 
 def test_the_papers_boundary_needs_a_threshold_that_includes_one_half():
     mask = ball(8)
-    target = signed_distance_target(torch.from_numpy(mask.astype(np.int64))[None], 2, (1,) * 3, PAPER)
+    target = signed_distance_target(
+        torch.from_numpy(mask.astype(np.int64))[None], 2, (1,) * 3, PAPER
+    )
     back = mask_probability(target)[0, 0].numpy()
     assert ((back >= 0.5) == mask).all()
     eroded = back > 0.5

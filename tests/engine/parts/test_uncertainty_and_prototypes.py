@@ -70,7 +70,9 @@ def test_prototypes_are_the_mean_features_and_lookalikes_have_cosine_one():
     masks[:, 0, :2] = 1
     masks[:, 1, 2:] = 1
     prototypes = masked_average(features, masks)[0]
-    torch.testing.assert_close(prototypes, torch.tensor([[2.0, 0, 0], [0, 5.0, 0]]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        prototypes, torch.tensor([[2.0, 0, 0], [0, 5.0, 0]]), atol=1e-4, rtol=0
+    )
     similarity = cosine_similarity_map(features, prototypes)
     torch.testing.assert_close(similarity[0, 0, 0], torch.ones(4))
     torch.testing.assert_close(similarity[0, 1, 0], torch.zeros(4))

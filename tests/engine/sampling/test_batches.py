@@ -4,6 +4,7 @@ import torch
 
 from napari_semiseg.engine.planning.fingerprint import take_fingerprint
 from napari_semiseg.engine.planning.machine import describe_machine
+from napari_semiseg.engine.planning.plan import Normalisation
 from napari_semiseg.engine.planning.planner import make_plan
 from napari_semiseg.engine.sampling.augmentation import (
     change_intensities,
@@ -14,7 +15,6 @@ from napari_semiseg.engine.sampling.augmentation import (
 from napari_semiseg.engine.sampling.batches import BatchSampler, cut
 from napari_semiseg.engine.sampling.intensity import normalise
 from napari_semiseg.engine.sampling.patch_cache import cache_cases, class_indices
-from napari_semiseg.engine.planning.plan import Normalisation
 from tests.engine.small_study import make_study
 
 

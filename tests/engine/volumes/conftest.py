@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-pydicom = pytest.importorskip("pydicom")
-
 IDENTITY_ORIENTATION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 @pytest.fixture
 def write_slice() -> Callable[..., np.ndarray]:
     """Write one DICOM slice; returns its stored pixels."""
+    pydicom = pytest.importorskip("pydicom")
 
     def write(
         path: Path,
@@ -32,9 +31,7 @@ def write_slice() -> Callable[..., np.ndarray]:
         meta.MediaStorageSOPClassUID = getattr(pydicom.uid, storage)
         meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
         meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-        dataset = pydicom.dataset.FileDataset(
-            str(path), {}, file_meta=meta, preamble=b"\0" * 128
-        )
+        dataset = pydicom.dataset.FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
         dataset.SOPClassUID = meta.MediaStorageSOPClassUID
         dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.2.826.0.1", series

@@ -120,6 +120,13 @@ def test_rounding_noise_is_no_difference():
     assert describe_difference(grid(origin=(7.0004, -8.0, 9.0)), grid()) is None
 
 
+def test_small_differences_that_add_up_are_told_at_the_corners():
+    label = grid(angles=(0.0, 0.0, 0.0012), origin=(6.9992, -8.0, 9.0), shape=(2, 9, 9))
+    difference = describe_difference(label, grid(shape=(2, 9, 9)))
+    assert difference is not None
+    assert difference.startswith("its corner voxels lie 0.001")
+
+
 @pytest.mark.parametrize(
     ("label", "words"),
     [

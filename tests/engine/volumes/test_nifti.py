@@ -45,10 +45,13 @@ def oblique_affines() -> list[np.ndarray]:
 
 def save_scan(path: Path, affine=None, sform=1, qform=1, dtype=np.int16, shape=SHAPE_XYZ):
     data = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
-    image = nib.Nifti1Image(data, np.diag([0.7, 1.1, 2.3, 1.0]) if affine is None else affine)
-    image.header.set_xyzt_units("mm", "sec")
-    image.header["sform_code"], image.header["qform_code"] = sform, qform
-    nib.Nifti1Image(data, None, image.header).to_filename(path)
+    affine = np.diag([0.7, 1.1, 2.3, 1.0]) if affine is None else affine
+    is_flat = not affine[:3, :3].any(axis=0).all()
+    header = nib.Nifti1Image(data, np.eye(4) if is_flat else affine).header
+    header["srow_x"], header["srow_y"], header["srow_z"] = affine[:3]
+    header["sform_code"], header["qform_code"] = sform, qform
+    header.set_xyzt_units("mm", "sec")
+    nib.Nifti1Image(data, None, header).to_filename(path)
     return data
 
 
@@ -61,7 +64,7 @@ def assert_same_grid(label: Path, scan: Path) -> None:
     for name in ("quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "pixdim"):
         assert one.header[name].tobytes() == two.header[name].tobytes()
     assert one.header["xyzt_units"] == two.header["xyzt_units"]
-    corner = np.array(one.shape + (1,), dtype=float)
+    corner = np.array([*(*one.shape, 1)[:3], 1.0])
     assert (one.affine @ corner == two.affine @ corner).all()
     assert nib.aff2axcodes(one.affine) == nib.aff2axcodes(two.affine)
 
@@ -179,13 +182,16 @@ def test_stored_integers_keep_their_type(tmp_path, dtype):
 
 
 def test_a_slope_and_intercept_are_applied(tmp_path):
-    image = nib.Nifti1Image(np.zeros(SHAPE_XYZ, np.int16), np.eye(4))
-    image.header.set_slope_inter(0.5, -3.0)
-    data = np.arange(120).reshape(SHAPE_XYZ) * 0.5 - 3.0
-    nib.Nifti1Image(data, np.eye(4), image.header).to_filename(tmp_path / "scan.nii")
+    stored = save_scan(tmp_path / "scan.nii")
+    with (tmp_path / "scan.nii").open("r+b") as stream:
+        header = nib.Nifti1Header.from_fileobj(stream)
+        header["scl_slope"], header["scl_inter"] = 0.5, -3.0
+        stream.seek(0)
+        stream.write(header.binaryblock)
+    data = stored * 0.5 - 3.0
     voxels = read_volume(tmp_path / "scan.nii").voxels
     assert voxels.dtype == np.float32
-    np.testing.assert_allclose(voxels[0], data.T, atol=1e-5)
+    np.testing.assert_array_equal(voxels[0], data.T)
 
 
 def test_doubles_become_single_precision(tmp_path):

@@ -1,0 +1,165 @@
+"""How long the viewer keeps its user waiting while a model trains behind it.
+
+Opens the real viewer on a study (by default one made of the sample brains, four of them labelled),
+trains through the desk's own worker with previews on screen, and measures how late a 10 ms timer of
+the event loop fires: idle, while training, and while training with the slice slider moved at 20 Hz.
+Run it by hand on a machine with a display or under xvfb; it ends with 1 where the waits are too long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import napari
+import numpy as np
+from napari_semiseg.sample_data import CLASSES, image_path, label_path, sample_cases
+from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, Qt, QTimer
+
+from napari_semiseg.engine.study import Study
+from napari_semiseg.engine.training.events import Preview, Progress
+from napari_semiseg.engine.training.settings import TrainingSettings
+from napari_semiseg.engine.volumes import find_scans
+from napari_semiseg.gui.layers import CaseLayers
+from napari_semiseg.gui.worker import TrainingWorker
+
+TICK_MS = 10
+SCRUB_MS = 50
+LARGEST_P95_MS = 50.0
+LARGEST_MS = 300.0
+LABELLED = 4
+LONGEST_START_SECONDS = 120.0
+
+
+class LagMeter(QObject):
+    """A timer that notes by how many milliseconds each of its ticks came late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(TICK_MS)
+        self._timer.timeout.connect(self._tick)
+        self._last = 0.0
+        self.lags: list[float] = []
+
+    def measure(self, seconds: float) -> np.ndarray:
+        """Run the event loop and return the lags in ms."""
+        self.lags = []
+        self._last = time.perf_counter()
+        self._timer.start()
+        run_event_loop(seconds)
+        self._timer.stop()
+        return np.array(self.lags)
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.lags.append(max(0.0, 1000 * (now - self._last) - TICK_MS))
+        self._last = now
+
+
+def run_event_loop(seconds: float) -> None:
+    """Let Qt work for some time."""
+    loop = QEventLoop()
+    QTimer.singleShot(int(1000 * seconds), loop.quit)
+    loop.exec()
+
+
+@contextmanager
+def scrubbing(viewer: napari.Viewer) -> Iterator[None]:
+    """Move the slice slider up and down at 20 Hz."""
+    slices = int(viewer.dims.nsteps[0])
+    position = [0]
+
+    def move() -> None:
+        position[0] += 1
+        there_and_back = position[0] % (2 * (slices - 1))
+        viewer.dims.set_current_step(0, min(there_and_back, 2 * (slices - 1) - there_and_back))
+
+    timer = QTimer()
+    timer.timeout.connect(move)
+    timer.start(SCRUB_MS)
+    try:
+        yield
+    finally:
+        timer.stop()
+
+
+def sample_study(folder: Path) -> Path:
+    """Make a study of the sample brains with the first four labelled."""
+    with Study.create(folder / "brains", CLASSES) as study:
+        for index, name in enumerate(sample_cases()):
+            study.add_scan(find_scans([image_path(name)])[0])
+            if index < LABELLED:
+                study.import_label(name, label_path(name))
+        return study.path
+
+
+def measure(study_path: Path, seconds: float) -> tuple[dict[str, np.ndarray], int]:
+    """Return the lags in ms of each phase, and the steps that were trained meanwhile."""
+    viewer = napari.Viewer()
+    layers, worker, meter = CaseLayers(viewer), TrainingWorker(), LagMeter()
+    steps: list[int] = []
+    problems: list[str] = []
+
+    def on_event(event: object) -> None:
+        if isinstance(event, Progress):
+            steps.append(event.step)
+        elif isinstance(event, Preview):
+            layers.show_preview(event.maps, classes, event.step)
+
+    worker.event.connect(on_event)
+    worker.failed.connect(problems.append)
+    with Study.open(study_path) as study:
+        classes = study.classes
+        case = study.unlabelled_cases()[0] if study.unlabelled_cases() else study.cases()[0]
+        volume, label = study.volume(case.name), study.load_label(case.name)
+    layers.show_case(case, volume, label, classes)
+    run_event_loop(2.0)
+    lags = {"idle": meter.measure(seconds)}
+    with scrubbing(viewer):
+        lags["idle, scrolling"] = meter.measure(seconds)
+    settings = TrainingSettings(minutes=2 + seconds / 15)
+    worker.start(study_path, settings, shown_case=case.name)
+    give_up = time.monotonic() + LONGEST_START_SECONDS
+    while not steps and not problems and time.monotonic() < give_up:
+        run_event_loop(0.2)
+    lags["training"] = meter.measure(seconds)
+    with scrubbing(viewer):
+        lags["training, scrolling"] = meter.measure(seconds)
+    worker.close()
+    QCoreApplication.processEvents()
+    viewer.close()
+    if problems or not steps:
+        raise SystemExit(problems[0] if problems else "Training took no step in time.")
+    return lags, steps[-1]
+
+
+def main() -> int:
+    """Measure, print the table, and return 1 where training makes the user wait."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--study", type=Path, help="folder of a study with labelled cases")
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of each phase")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        study_path = arguments.study or sample_study(Path(folder))
+        lags, steps = measure(study_path, arguments.seconds)
+    print(f"{'lag of the event loop (ms)':<28}{'median':>9}{'p95':>9}{'max':>9}")
+    too_long = False
+    for phase, values in lags.items():
+        p95, largest = np.percentile(values, 95), values.max()
+        print(f"{phase:<28}{np.median(values):>9.1f}{p95:>9.1f}{largest:>9.1f}")
+        if phase.startswith("training"):
+            too_long |= p95 >= LARGEST_P95_MS or largest >= LARGEST_MS
+    print(f"steps trained: {steps}")
+    print("too long" if too_long else f"within p95 < {LARGEST_P95_MS:g}, max < {LARGEST_MS:g}")
+    return int(too_long)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

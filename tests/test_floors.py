@@ -1,0 +1,116 @@
+"""The floors of the house: who may import whom, and what importing costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "napari_semiseg"
+FLOORS = [
+    {"errors"},
+    {"volumes"},
+    {"study"},
+    {"networks"},
+    {"planning"},
+    {"sampling", "parts"},
+    {"methods"},
+    {"inference"},
+    {"evaluation"},
+    {"training"},
+    {"review"},
+]
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+GUI_LIBRARIES = {"napari", "qtpy", "PyQt6", "PySide6", "magicgui", "superqt", "pyqtgraph", "vispy"}
+ENGINE_FILES = sorted((PACKAGE / "engine").rglob("*.py"))
+
+
+def imported(path):
+    """Names of all modules that a file imports, inside functions too, but not for typing only."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room_of(module):
+    parts = module.split(".")
+    if parts[:2] != ["napari_semiseg", "engine"] or len(parts) < 3:
+        return None
+    return parts[2]
+
+
+@pytest.mark.parametrize("path", ENGINE_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_from_lower_floors(path):
+    relative = path.relative_to(PACKAGE / "engine")
+    if len(relative.parts) == 1:
+        return
+    own = relative.parts[0]
+    assert own in FLOOR_OF, f"the room {own} has no floor"
+    for module in imported(path):
+        other = room_of(module)
+        if other is None or other == own or other not in FLOOR_OF:
+            continue
+        assert FLOOR_OF[other] < FLOOR_OF[own], f"{relative} imports {module} from above"
+
+
+@pytest.mark.parametrize("path", ENGINE_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_engine_imports_no_gui(path):
+    for module in imported(path):
+        assert module.split(".")[0] not in GUI_LIBRARIES
+        assert not module.startswith(("napari_semiseg.gui", "napari_semiseg.cli"))
+
+
+def test_only_layers_touches_the_viewers_layers():
+    for path in (PACKAGE / "gui").rglob("*.py"):
+        if path.name != "layers.py":
+            assert "viewer.layers" not in path.read_text(encoding="utf-8"), path
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+
+def test_importing_the_package_loads_neither_torch_nor_qt():
+    code = (
+        "import sys, time; start = time.perf_counter(); import napari_semiseg; "
+        "took = time.perf_counter() - start; "
+        "loaded = {name.split('.')[0] for name in sys.modules}; "
+        "assert not loaded & {'torch', 'qtpy', 'PyQt6', 'PySide6', 'napari', 'monai'}, loaded; "
+        "print(took)"
+    )
+    assert float(run(code).stdout) < 0.3
+
+
+def test_the_whole_engine_works_without_qt_and_napari():
+    modules = [
+        "napari_semiseg." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for path in ENGINE_FILES
+        if path.name != "__init__.py"
+    ]
+    code = (
+        f"import sys\nfor name in {modules!r}: __import__(name)\n"
+        "loaded = {name.split('.')[0] for name in sys.modules}\n"
+        f"assert not loaded & {GUI_LIBRARIES!r}, loaded & {GUI_LIBRARIES!r}"
+    )
+    run(code)
+
+
+def test_a_study_opens_without_torch():
+    code = "import sys; import napari_semiseg.engine.study; assert 'torch' not in sys.modules"
+    run(code)
+
+
+def test_the_public_names_are_there():
+    import napari_semiseg
+
+    for name in napari_semiseg.__all__:
+        assert callable(getattr(napari_semiseg, name))
+    assert set(napari_semiseg.__all__) <= set(dir(napari_semiseg))
+    with pytest.raises(AttributeError, match="nothing"):
+        napari_semiseg.nothing  # noqa: B018
