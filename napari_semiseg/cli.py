@@ -259,7 +259,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the study, maps and picture.")] = Path(
         "demo_output"
     ),
-    minutes: Annotated[float, typer.Option(help="Training time.")] = 1.5,
+    minutes: Annotated[float, typer.Option(help="Training time.")] = 2.5,
     open_napari: Annotated[
         bool | None, typer.Option("--open/--no-open", help="Open napari; decided by the screen.")
     ] = None,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_semiseg.engine.study import Study
     from napari_semiseg.engine.training.settings import TrainingSettings
 
-METHOD = "ua-mt"
+METHOD = "mean-teacher"
 LABELLED = 3
 HELD_OUT = 4
 MARK = "made-by-the-demo.txt"
@@ -140,34 +140,34 @@ def _picture(study: Study, maps: CaseMaps, path: Path) -> Path:
     assert maps.similarity is not None
     last = study.classes[-1]
     panels = {
-        "Scan": grey,
-        "Prediction": _overlay(grey, maps.prediction[middle], study),
-        f"Unsure here ({maps.uncertainty_source}), 0 to 1": _coloured(
+        "Scan\n": grey,
+        "Prediction\n": _overlay(grey, maps.prediction[middle], study),
+        f"Unsure here, 0 to 1\n{maps.uncertainty_source}": _coloured(
             maps.uncertainty[middle], 0, 1, MAGMA
         ),
-        f"Distance to {last.name}, -10 to 10 mm": _coloured(
+        f"Signed distance, -10 to 10 mm\n{last.name}": _coloured(
             maps.signed_distance[-1, middle], -10, 10, DIVERGING
         ),
-        f"Similarity to {last.name}, -1 to 1": _coloured(
+        f"Prototype similarity, -1 to 1\n{last.name}": _coloured(
             maps.similarity[-1, middle], -1, 1, VIRIDIS
         ),
     }
     font = ImageFont.load_default(size=13)
-    zoom = max(1, 300 // max(scan.shape))
+    zoom = max(1, 400 // max(scan.shape))
     width, height = scan.shape[1] * zoom, scan.shape[0] * zoom
-    canvas = Image.new("RGB", (len(panels) * (width + 12) + 12, height + 66), "white")
+    canvas = Image.new("RGB", (len(panels) * (width + 12) + 12, height + 84), "white")
     draw = ImageDraw.Draw(canvas)
     for index, (title, panel) in enumerate(panels.items()):
         # Rows of the file run from posterior to anterior; pictures start at the top.
         pixels = (panel[::-1] * 255).astype(np.uint8)
         image = Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
         left = 12 + index * (width + 12)
-        canvas.paste(image, (left, 32))
+        canvas.paste(image, (left, 50))
         draw.text((left, 10), title, fill="black", font=font)
     note = (
         f"{maps.case}, an unlabelled scan: real anatomy, simulated population. Research use only."
     )
-    draw.text((12, height + 42), note, fill="#555555", font=font)
+    draw.text((12, height + 60), note, fill="#555555", font=font)
     canvas.save(path)
     return path
 

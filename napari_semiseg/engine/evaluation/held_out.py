@@ -141,5 +141,6 @@ def evaluate(
         )
         study.record_metrics(record.identifier, case.name, measured[case.name].to_dict())
         yield CaseEvaluated(case.name, measured[case.name])
-    names = {info.value: info.name for info in study.classes}
+    names = {value: str(value) for value in method.plan.class_values}  # a class may be gone since
+    names |= {info.value: info.name for info in study.classes}
     return Evaluation(record.identifier, names, measured, mean_of(measured.values()))

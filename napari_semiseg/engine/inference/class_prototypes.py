@@ -27,7 +27,7 @@ def measure_prototypes(method: Method, cases: Sequence[CachedCase]) -> torch.Ten
     method : Method
         Trained method.
     cases : sequence of CachedCase
-        Labelled cases; the first 20 are read.
+        Labelled cases, one of them at least with a voxel of a class; of such, the first 20 are read.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def measure_prototypes(method: Method, cases: Sequence[CachedCase]) -> torch.Ten
     """
     sums: torch.Tensor | None = None
     counts = torch.zeros(method.plan.classes, device=method.fabric.device)
-    for case in list(cases)[:CASES_READ]:
+    for case in [case for case in cases if case.foreground][:CASES_READ]:
         for positions in case.foreground:
             centre = _inside(np.median(positions, axis=0), case, method.plan.patch)
             image, label = cut(case.image, case.label, centre, method.plan.patch)

@@ -118,6 +118,8 @@ def _to_native(
     uncertainty, similarity, head = floats
     if uncertainty is not None:
         uncertainty = np.clip(uncertainty[0], 0.0, 1.0, out=uncertainty[0])
+    if similarity is not None:
+        np.clip(similarity, -1.0, 1.0, out=similarity)
     return prediction, uncertainty, similarity, head
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from napari_semiseg.engine.networks.specification import NetworkSpecification
 
@@ -111,14 +111,14 @@ class Plan(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     preset: Preset
-    spacing: tuple[float, float, float]
-    patch: tuple[int, int, int]
+    spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    patch: tuple[PositiveInt, PositiveInt, PositiveInt]
     class_values: tuple[int, ...]
     channels: int
     normalisation: Normalisation
     network: NetworkSpecification
     recipe: Recipe
-    window_batch: int = 4
+    window_batch: PositiveInt = 4
     reasons: tuple[str, ...] = ()
 
     @property

@@ -21,6 +21,7 @@ from napari_semiseg.engine.planning.plan import Normalisation, Plan, Preset
 from napari_semiseg.engine.planning.presets import recipe_of
 
 BOTTLENECK = 4  # voxels; below 3, bfloat16 weight gradients on the CPU are now and then NaN
+FROM_THE_STUDY = ("class_values", "channels", "network.classes", "network.channels")
 COARSEST = 3.0  # never more than this factor above the scans' own voxel size
 PATCHES_A_SCAN = 2.0  # a scan larger than this many patches is coarsened
 BYTES_A_VOXEL_AND_FILTER = 450  # activations of one training crop, measured with the U-Net in bf16
@@ -106,7 +107,10 @@ def _spacing(
 ) -> tuple[tuple[float, float, float], np.ndarray]:
     """Coarsen the finest axes first until a scan is a few patches large."""
     spacing = np.array(fingerprint.spacing)
-    extent = spacing * np.array(fingerprint.shape)
+    shape = np.array(fingerprint.shape)
+    if shape[0] < 2 * BOTTLENECK:
+        shape[0] = 1  # slices so few cannot be pooled: a 2D network takes them one by one
+    extent = spacing * shape
     if preset == "paper":
         reasons.append("Voxel size: as scanned (the papers train on it).")
         return _triple(spacing), np.round(extent / spacing).astype(int)
@@ -158,8 +162,7 @@ def _network(
     classes: int,
     reasons: list[str],
 ) -> NetworkSpecification:
-    flat = patch[0] < 2 * BOTTLENECK and min(fingerprint.shape) < 2 * BOTTLENECK
-    dimensions = 2 if flat else 3
+    dimensions = 2 if patch[0] == 1 else 3
     extents, sizes = patch[3 - dimensions :], spacing[3 - dimensions :]
     strides = _strides(extents, sizes, at_most=4 if preset == "paper" else 5)
     reasons.append(
@@ -218,6 +221,8 @@ def _normalisation(fingerprint: Fingerprint, reasons: list[str]) -> Normalisatio
 def _override(plan: Plan, overrides: Mapping[str, Any]) -> Plan:
     data = plan.model_dump()
     for name, value in overrides.items():
+        if name in FROM_THE_STUDY:
+            raise SettingsError(f"The plan's {name} follows from the study and cannot be set.")
         target, _, field = name.rpartition(".")
         part = data.get(target) if target else data
         if not isinstance(part, dict) or field not in part:
@@ -230,11 +235,23 @@ def _override(plan: Plan, overrides: Mapping[str, Any]) -> Plan:
         first = problem.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise SettingsError(f"The plan's {where} cannot be that: {first['msg']}.") from problem
-    _check_divisor(changed)
+    _check_patch(changed)
     return changed
 
 
-def _check_divisor(plan: Plan) -> None:
+def _check_patch(plan: Plan) -> None:
+    """Refuse a patch that the network cannot take."""
+    dimensions = plan.network.dimensions
+    if any(len(stride) != dimensions for stride in plan.network.strides):
+        raise SettingsError(
+            f"The plan's network.strides {plan.network.strides} do not suit a {dimensions}D network; "
+            f"give {dimensions} factors for each level."
+        )
+    if dimensions == 2 and plan.patch[0] != 1:
+        raise SettingsError(
+            f"The patch {plan.patch} does not suit a 2D network, which sees one slice at a time; "
+            "its first extent must be 1."
+        )
     if plan.network.name.startswith("monai:"):
         return
     for extent, factor in zip(plan.spatial, plan.network.divisor, strict=True):

@@ -119,6 +119,10 @@ def import_cases(
     """
     if labels is not None and not labels.is_dir():
         raise StudyError(f"The label folder {labels} is not there; give an existing folder.")
+    if labels is None and lists.labelled is not None:
+        raise StudyError(
+            "A list of labelled cases needs the folder of their label files; give it with --labels."
+        )
     for found in study.add_scans(scans):
         if isinstance(found, ScanProblem):
             yield ImportStep(found.source.name, problem=found.sentence)
@@ -157,7 +161,7 @@ def _label_file(folder: Path, case: str) -> Path | None:
 
 def _names(path: Path) -> tuple[str, ...]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as problem:
         raise StudyError(
             f"The list {path} cannot be read; give a text file with one case name a line."

@@ -77,7 +77,7 @@ def train(
     SemisegError
         One sentence on what is wrong; the run is then marked as failed and its last checkpoint kept.
     """
-    work = yield from prepare(study, settings, resume)
+    work = yield from _prepared(study, settings, resume)
     status = "failed"
     try:
         for event in _events(work):
@@ -85,21 +85,46 @@ def train(
             _heed(work, request)
             if work.release:
                 yield from _released(work)
-        status = "stopped" if work.stop else "finished"
+        status = "stopped" if work.stop and work.share < 1.0 else "finished"
     except GeneratorExit:
         status = "stopped"
         raise
-    except torch.OutOfMemoryError as problem:
+    except (torch.OutOfMemoryError, MemoryError) as problem:
         raise TrainingError(
             f"The {work.machine.device_name} has too little free memory for this plan; close other "
             "programs, choose fewer filters or a smaller patch, or train on the CPU."
         ) from problem
     finally:
-        if work.step and status != "failed":
-            save_checkpoint(work.run.folder, work.method, work.progress())
-        study.update_run(work.run.identifier, status=status)
+        try:
+            if status == "stopped" and work.step:
+                save_checkpoint(work.run.folder, work.method, work.progress())
+        finally:
+            study.update_run(work.run.identifier, status=status)
     yield Finished(work.run.identifier, status, work.step, work.seconds)  # type: ignore[arg-type]
     return study.run(work.run.identifier)
+
+
+def _prepared(
+    study: Study, settings: TrainingSettings, resume: str | None
+) -> Generator[Event, Request | None, Work]:
+    """Prepare the run; what the caller asks for meanwhile counts from the first step on."""
+    asked: list[Request | None] = []
+    preparation = prepare(study, settings, resume)
+    while True:
+        try:
+            event = next(preparation)
+        except StopIteration as prepared:
+            work: Work = prepared.value
+            break
+        asked.append((yield event))
+        if isinstance(asked[-1], Stop):
+            preparation.close()
+            raise TrainingError(
+                "Training was stopped while the scans were being read; there is nothing to keep."
+            )
+    for request in asked:
+        _heed(work, request)
+    return work
 
 
 def _events(work: Work) -> Generator[Event, None, None]:

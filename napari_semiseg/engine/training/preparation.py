@@ -92,6 +92,7 @@ def prepare(
         )
     else:
         plan = checkpoint.plan
+        _refuse_used_budget(settings, checkpoint, resume)
     labelled, unlabelled = yield from _cases(study, plan, training, settings)
     method = _method(settings, plan, method_settings, machine, checkpoint)
     sampler = BatchSampler(labelled, unlabelled, plan, settings.seed, method.fabric.device)
@@ -100,12 +101,8 @@ def prepare(
     if checkpoint is not None:
         work.step = int(checkpoint.progress["step"])
         work.seconds = float(checkpoint.progress["seconds"])
+        work.last_save = work.seconds
         sampler.load_state_dict(checkpoint.progress["streams"])
-        if work.share >= 1.0:
-            raise TrainingError(
-                f"Run {run.identifier} has already used its budget; give more minutes or steps "
-                "to go on with it."
-            )
     return work
 
 
@@ -144,6 +141,16 @@ def _checkpoint(study: Study, settings: TrainingSettings, resume: str | None) ->
             "leave the method out to resume it."
         )
     return checkpoint
+
+
+def _refuse_used_budget(
+    settings: TrainingSettings, checkpoint: Checkpoint, resume: str | None
+) -> None:
+    step, seconds = checkpoint.progress["step"], checkpoint.progress["seconds"]
+    if Budget.of(settings).share(int(step), float(seconds)) >= 1.0:
+        raise TrainingError(
+            f"Run {resume} has already used its budget; give more minutes or steps to go on with it."
+        )
 
 
 def _cases(

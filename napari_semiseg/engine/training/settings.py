@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from napari_semiseg.engine.errors import SettingsError
 
 DEFAULT_MINUTES = 3.0
 
@@ -62,3 +64,21 @@ class TrainingSettings(BaseModel):
         if self.steps is not None:
             return None
         return 60.0 * (self.minutes or DEFAULT_MINUTES)
+
+
+def training_settings(**values: Any) -> TrainingSettings:
+    """Make the settings of a training run from what a user typed.
+
+    Raises
+    ------
+    SettingsError
+        A name that is no setting, or a value out of its range, in one sentence.
+    """
+    try:
+        return TrainingSettings.model_validate(values)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "minutes or steps"
+        raise SettingsError(
+            f"The setting “{where}” is not possible: {first['msg'].removeprefix('Value error, ')}."
+        ) from problem

@@ -1,0 +1,246 @@
+"""The labelling part of the session: the case on the screen, the brush, and saving every stroke.
+
+A stroke is on its way to the disk as soon as it is made. While a save is under way further strokes
+wait and are saved together; before another case is shown, training starts or the viewer closes, the
+last of them is saved first. Main thread only.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from psygnal import Signal
+
+from napari_semiseg.engine.study import Case, CaseState, Study
+from napari_semiseg.gui import study_work
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_semiseg.gui.session import Session
+
+
+class Labelling:
+    """The case on the screen and its label.
+
+    Parameters
+    ----------
+    session : Session
+        The session that this is a part of.
+
+    Attributes
+    ----------
+    reading : str or None
+        Name of the case that is being read.
+    saved_at : float or None
+        ``time.time()`` of the last save of the case on the screen in this session.
+    shown_changed, saved_changed, brush_changed : psygnal.Signal
+        Emitted after another case is shown or read, a label is edited or saved, the brush changes.
+    """
+
+    shown_changed = Signal()
+    saved_changed = Signal()
+    brush_changed = Signal()
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._layers = session.layers
+        self.reading: str | None = None
+        self.saved_at: float | None = None
+        self._saves_under_way = 0
+        self._checksum: int | None = None
+        self._layers.label_edited.connect(self._on_edited)
+
+    @property
+    def shown(self) -> str | None:
+        """Name of the case on the screen."""
+        return self._layers.case_name
+
+    @property
+    def case(self) -> Case | None:
+        """The case on the screen."""
+        return self._session.records.case(self.shown)
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether strokes are on their way to the disk."""
+        return self._saves_under_way > 0
+
+    # which case
+
+    def show_case(self, name: str, then: Callable[[], None] | None = None) -> None:
+        """Read a case and show it; of several requests the last one counts.
+
+        Parameters
+        ----------
+        name : str
+            Name of the case.
+        then : callable, optional
+            Called when it is on the screen.
+        """
+        study = self._session.study
+        if study is None:
+            return
+        self.flush()
+        self.reading = name
+        self.shown_changed.emit()
+        self._session.lane.submit(
+            lambda: study_work.read_case(study, name),
+            lambda opened: self._on_read(study, opened, then),
+            lambda sentence: self._on_unreadable(name, sentence),
+        )
+
+    def show_again(self) -> None:
+        """Show the case on the screen again, after its label or the classes changed."""
+        if self.shown is not None:
+            self.show_case(self.shown)
+
+    def show_neighbour(self, distance: int) -> None:
+        """Show the case that comes ``distance`` places after the one on the screen."""
+        names = [case.name for case in self._session.records.cases]
+        current = self.reading or self.shown
+        if not names:
+            return
+        place = names.index(current) + distance if current in names else 0
+        if 0 <= place < len(names):
+            self.show_case(names[place])
+
+    def _on_read(
+        self, study: Study, opened: study_work.OpenCase, then: Callable[[], None] | None
+    ) -> None:
+        if study is not self._session.study or opened.case.name != self.reading:
+            return
+        self.flush()
+        self.reading, self.saved_at = None, None
+        self._layers.show_case(
+            opened.case, opened.volume, opened.label, self._session.records.classes
+        )
+        layer = self._layers.label_layer
+        if layer is not None:
+            self._checksum = _checksum(layer.data)
+            for event in (layer.events.selected_label, layer.events.mode, layer.events.brush_size):
+                event.connect(self._on_brush)
+        self._session.training.preview(opened.case.name)
+        self.shown_changed.emit()
+        self.brush_changed.emit()
+        if then is not None:
+            then()
+
+    def _on_unreadable(self, name: str, sentence: str) -> None:
+        if name == self.reading:
+            self.reading = None
+        self._session.tell_problem(sentence)
+        self.shown_changed.emit()
+
+    def leave(self) -> None:
+        """Save what was painted and take the case off the screen."""
+        self.flush()
+        self._layers.clear()
+        self.reading, self.saved_at, self._checksum = None, None, None
+        self.shown_changed.emit()
+        self.brush_changed.emit()
+
+    # saving
+
+    def flush(self) -> None:
+        """Send what was painted since the last save on its way to the disk."""
+        study, name, layer = self._session.study, self.shown, self._layers.label_layer
+        if study is None or name is None or layer is None:
+            return
+        checksum = _checksum(layer.data)
+        if checksum == self._checksum:
+            return
+        self._checksum = checksum
+        voxels = self._layers.label_voxels()
+        self._saves_under_way += 1
+        self._session.change(
+            lambda study: study_work.keep_label(study, name, voxels),
+            lambda _: self._on_saved(name),
+            self._on_save_failed,
+        )
+        self.saved_changed.emit()
+
+    def _on_edited(self) -> None:
+        if not self._saves_under_way:
+            self.flush()
+
+    def _on_saved(self, name: str) -> None:
+        self._saves_under_way = max(0, self._saves_under_way - 1)
+        if name == self.shown:
+            self.saved_at = time.time()
+        self.flush()
+        self.saved_changed.emit()
+
+    def _on_save_failed(self, sentence: str) -> None:
+        self._saves_under_way = max(0, self._saves_under_way - 1)
+        self._checksum = None  # the next stroke, or the next flush, tries again
+        self._session.tell_problem(f"The label was not saved. {sentence}")
+        self.saved_changed.emit()
+
+    # what a label is
+
+    def mark_labelled(self) -> None:
+        """Mark the label on the screen as finished: training then learns from it."""
+        self._mark(CaseState.LABELLED)
+
+    def mark_in_progress(self) -> None:
+        """Mark the label on the screen as unfinished: training leaves it alone."""
+        self._mark(CaseState.IN_PROGRESS)
+
+    def _mark(self, state: CaseState) -> None:
+        name = self.shown
+        if name is not None:
+            self.flush()
+            self._session.change(lambda study: study.mark(name, state))
+
+    def restore_previous(self) -> None:
+        """Exchange the label with the one before the last save."""
+        name = self.shown
+        if name is not None:
+            self.flush()
+            self._session.change(
+                lambda study: study.restore_previous_label(name), lambda _: self.show_again()
+            )
+
+    # brush
+
+    @property
+    def brush_value(self) -> int | None:
+        """Class value that the brush paints with; None while it does not paint."""
+        layer = self._layers.label_layer
+        if layer is None or str(layer.mode) not in ("paint", "fill", "polygon"):
+            return None
+        return int(layer.selected_label)
+
+    @property
+    def brush_mm(self) -> float | None:
+        """Diameter of the brush in mm within the slice; None without a label on the screen."""
+        layer = self._layers.label_layer
+        return None if layer is None else float(layer.brush_size) * _in_plane_mm(layer)
+
+    def paint_with(self, value: int) -> None:
+        """Take the brush in hand with a class; 0 erases."""
+        if value == 0 or value in {item.value for item in self._session.records.classes}:
+            self._layers.paint_with(value)
+            self.brush_changed.emit()
+
+    def set_brush_mm(self, diameter: float) -> None:
+        """Set the diameter of the brush in mm within the slice."""
+        layer = self._layers.label_layer
+        if layer is not None:
+            layer.brush_size = max(1.0, diameter / _in_plane_mm(layer))
+
+    def _on_brush(self) -> None:
+        self.brush_changed.emit()
+
+
+def _in_plane_mm(layer: Labels) -> float:
+    return float(np.mean(np.asarray(layer.scale)[-2:]))
+
+
+def _checksum(voxels: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(voxels).data)

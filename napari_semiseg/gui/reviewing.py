@@ -1,0 +1,207 @@
+"""The reviewing part of the session: predicting scans, showing their maps, and deciding on them.
+
+Every decision goes to the study's audit trail. A prediction becomes a label only when a person
+accepts it, or takes it as the start of a label of their own. Main thread only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_semiseg.engine.study import Case, CaseState
+from napari_semiseg.gui import map_work, study_work
+
+if TYPE_CHECKING:
+    from napari_semiseg.gui.session import Session
+
+DECIDED = (CaseState.ACCEPTED, CaseState.REJECTED)
+
+
+class Reviewing:
+    """Predictions and the decisions on them.
+
+    Parameters
+    ----------
+    session : Session
+        The session that this is a part of.
+
+    Attributes
+    ----------
+    unsure : dict of str to float or None
+        How unsure the prediction of each case is, 0…1, mean over what it marks.
+    run_shown : str or None
+        Run whose maps are on the screen.
+    wanted_kinds : set of str
+        Maps that the user wants to see.
+    class_shown : int or None
+        Class whose distance and similarity are shown; None takes the first.
+    maps_changed, unsure_changed : psygnal.Signal
+        Emitted after maps come or go on the screen, and after `unsure` changed.
+    """
+
+    maps_changed = Signal()
+    unsure_changed = Signal()
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.unsure: dict[str, float | None] = {}
+        self.run_shown: str | None = None
+        self.wanted_kinds = {"prediction", "uncertainty"}
+        self.class_shown: int | None = None
+        self._measuring: Any = None
+
+    # which cases
+
+    def cases(self) -> list[Case]:
+        """Return the predicted cases, most unsure first, then those that are decided."""
+
+        def order(case: Case) -> tuple[bool, float]:
+            return case.state in DECIDED, -(self.unsure.get(case.name) or 0.0)
+
+        wanted = (CaseState.PREDICTED, *DECIDED)
+        return sorted((c for c in self._session.records.cases if c.state in wanted), key=order)
+
+    def next_case(self, after: str | None) -> str | None:
+        """Return the case to look at next: the most unsure that is not decided."""
+        waiting = [case.name for case in self.cases() if case.state is CaseState.PREDICTED]
+        return next((name for name in waiting if name != after), None)
+
+    def measure_missing(self) -> None:
+        """Find out how unsure the stored predictions are that were made in another session."""
+        study = self._session.study
+        missing = [case.name for case in self.cases() if case.name not in self.unsure]
+        if study is None or not missing or self._measuring is not None:
+            return
+
+        def ended(_: Any) -> None:
+            self._measuring = None
+
+        self.unsure.update(dict.fromkeys(missing))
+        self._measuring = self._session.background(
+            map_work.measure_unsure,
+            study,
+            missing,
+            done=ended,
+            failed=ended,
+            progress=self._on_unsure,
+        )
+
+    def _on_unsure(self, measured: map_work.Unsure) -> None:
+        self.unsure[measured.case] = measured.mean
+        self.unsure_changed.emit()
+
+    # predicting
+
+    def predict_unlabelled(self) -> None:
+        """Predict every scan without a human label that is not held out, with the newest run."""
+        session = self._session
+        if session.study is None or session.records.usable_run is None:
+            return
+        session.labelling.flush()
+        session.start_job(
+            "Predicting",
+            map_work.predict_cases,
+            session.study,
+            session.records.usable_run.identifier,
+            None,
+            done=self._on_predicted,
+            progress=self._on_one_predicted,
+        )
+
+    def _on_one_predicted(self, measured: map_work.Unsure) -> None:
+        self._on_unsure(measured)
+        self._session.refresh()
+        if measured.case == self._session.labelling.shown:
+            self.show_maps()
+
+    def _on_predicted(self, count: int) -> None:
+        self._session.tell(f"{count} scans were predicted: look at them on the Review page.")
+
+    # maps
+
+    def show(self, name: str) -> None:
+        """Show a case with the maps of the newest run that predicted it."""
+        self._session.labelling.show_case(name, then=self.show_maps)
+
+    def show_maps(self) -> None:
+        """Show the stored maps of the case on the screen."""
+        study, name = self._session.study, self._session.labelling.shown
+        if study is None or name is None:
+            return
+        self._session.background(
+            map_work.read_maps,
+            study,
+            name,
+            done=lambda found: self._on_maps(name, found),
+            failed=self._session.tell_problem,
+        )
+
+    def _on_maps(self, name: str, found: Any) -> None:
+        if name != self._session.labelling.shown:
+            return
+        if found is None:
+            self.run_shown = None
+            self._session.layers.clear_maps()
+        else:
+            self.run_shown, maps = found
+            self._session.layers.show_maps(maps, self._session.records.classes, self.run_shown)
+            self._apply_visibility()
+        self.maps_changed.emit()
+
+    def show_kind(self, kind: str, wanted: bool) -> None:
+        """Show or hide the maps of one kind: prediction, uncertainty, signed_distance, similarity."""
+        (self.wanted_kinds.add if wanted else self.wanted_kinds.discard)(kind)
+        self._apply_visibility()
+
+    def show_class(self, value: int) -> None:
+        """Choose the class whose distance and similarity are shown."""
+        self.class_shown = value
+        self._apply_visibility()
+
+    def kinds_on_screen(self) -> set[str]:
+        """Return the kinds of maps that can be shown of the case on the screen."""
+        return {key.split(":")[0] for key in self._session.layers.map_layers()}
+
+    def _apply_visibility(self) -> None:
+        classes = self._session.records.classes
+        value = self.class_shown or (classes[0].value if classes else 1)
+        for key, layer in self._session.layers.map_layers().items():
+            kind, _, of_class = key.partition(":")
+            layer.visible = kind in self.wanted_kinds and of_class in ("", str(value))
+
+    # decisions
+
+    def accept(self, name: str) -> None:
+        """Make the prediction the label of a case; training then learns from it."""
+        self._decide(name, lambda study, run: study.accept(name, run))
+
+    def reject(self, name: str, reason: str = "") -> None:
+        """Record that the prediction is not good enough."""
+        self._decide(name, lambda study, run: study.reject(name, run, reason))
+
+    def fix(self, name: str) -> None:
+        """Start a human label from the prediction and open it; the case is then in progress."""
+        self._decide(name, lambda study, run: study_work.start_from_prediction(study, name, run))
+
+    def _decide(self, name: str, decision: Any) -> None:
+        self._session.labelling.flush()
+
+        def work(study: Any) -> None:
+            run = study_work.run_with_prediction(study, name)
+            decision(study, run or study.run(None).identifier)
+
+        def decided(_: None) -> None:
+            if name == self._session.labelling.shown:
+                self._session.labelling.show_case(name, then=self.show_maps)
+
+        self._session.change(work, decided)
+
+    def forget(self) -> None:
+        """Forget the predictions of a study that is left."""
+        if self._measuring is not None:
+            self._measuring.cancel()
+            self._measuring = None
+        self.unsure, self.run_shown, self.class_shown = {}, None, None
+        self.maps_changed.emit()

@@ -1,0 +1,218 @@
+"""What the session has done away from the main thread: plain functions on an open study.
+
+They run on worker threads through `gui.worker.run_in_background` or the study lane, touch neither
+viewer nor widgets, and raise `SemisegError` with one sentence where something is wrong. Generators
+yield what progress shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_semiseg.engine.errors import SemisegError, StudyError
+from napari_semiseg.engine.study import Case, CaseState, ClassInfo, Run, ScanProblem, Study
+from napari_semiseg.engine.volumes import Volume
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The records of a study at one moment.
+
+    Attributes
+    ----------
+    classes : tuple of ClassInfo
+        In the order of their values.
+    cases : tuple of Case
+        In the order in which they were added.
+    runs : tuple of Run
+        Oldest first.
+    usable_run : Run or None
+        The newest that can predict.
+    unfinished_run : Run or None
+        The newest run of all, if it was stopped and can go on.
+    """
+
+    classes: tuple[ClassInfo, ...] = ()
+    cases: tuple[Case, ...] = ()
+    runs: tuple[Run, ...] = ()
+    usable_run: Run | None = None
+    unfinished_run: Run | None = None
+
+    def case(self, name: str | None) -> Case | None:
+        """Return the case of this name, or None."""
+        return next((case for case in self.cases if case.name == name), None)
+
+
+@dataclass(frozen=True)
+class OpenCase:
+    """A case read from disk, ready to be shown."""
+
+    case: Case
+    volume: Volume
+    label: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class JobStep:
+    """How far a long job is: ``share`` 0…1, None while unknown, and what it works on."""
+
+    share: float | None
+    detail: str
+
+
+def take_snapshot(study: Study) -> Snapshot:
+    """Read the records of a study."""
+    runs = tuple(study.runs())
+    usable = [
+        run
+        for run in runs
+        if run.status == "finished" or (run.status == "stopped" and run.has_checkpoint)
+    ]
+    newest = runs[-1] if runs else None
+    resumable = newest is not None and newest.status == "stopped" and newest.has_checkpoint
+    return Snapshot(
+        classes=study.classes,
+        cases=tuple(study.cases()),
+        runs=runs,
+        usable_run=usable[-1] if usable else None,
+        unfinished_run=newest if resumable else None,
+    )
+
+
+def open_study(path: str | Path) -> tuple[Study, Snapshot]:
+    """Open a study that exists and read its records."""
+    study = Study.open(path)
+    return study, take_snapshot(study)
+
+
+def create_study(path: str | Path, classes: Sequence[ClassInfo]) -> tuple[Study, Snapshot]:
+    """Make a new study and read its records."""
+    study = Study.create(path, classes)
+    return study, take_snapshot(study)
+
+
+def create_sample_study(
+    path: str | Path, labelled: int = 4, held_out: int = 2
+) -> Generator[JobStep, None, tuple[Study, Snapshot]]:
+    """Make a study of the sample brains, a few of them labelled and the last ones held out.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder to make.
+    labelled, held_out : int
+        Number of scans with a finished label that training learns from, and that are locked.
+
+    Yields
+    ------
+    JobStep
+        One for each scan.
+
+    Returns
+    -------
+    tuple of Study and Snapshot
+        The open study.
+    """
+    from napari_semiseg import sample_data
+
+    study = Study.create(path, sample_data.CLASSES, "Sample brains")
+    names = sample_data.sample_cases()
+    for index, name in enumerate(names):
+        yield JobStep(index / len(names), name)
+        outcome = next(study.add_scans([sample_data.image_path(name)]))
+        if isinstance(outcome, ScanProblem):
+            raise StudyError(outcome.sentence)
+        locked = index >= len(names) - held_out
+        if index < labelled or locked:
+            study.import_label(outcome.name, sample_data.label_path(name))
+        if locked:
+            study.hold_out(outcome.name)
+    return study, take_snapshot(study)
+
+
+def add_scans(study: Study, paths: Sequence[str | Path]) -> Generator[JobStep, None, list[str]]:
+    """Add scans from files and folders.
+
+    Yields
+    ------
+    JobStep
+        One for each scan that was looked at.
+
+    Returns
+    -------
+    list of str
+        Why scans were not added, a sentence each.
+    """
+    problems: list[str] = []
+    yield JobStep(None, "looking for scans")
+    for count, outcome in enumerate(study.add_scans(paths), start=1):
+        if isinstance(outcome, ScanProblem):
+            problems.append(outcome.sentence)
+            yield JobStep(None, f"{count} looked at")
+        else:
+            yield JobStep(None, f"{count} looked at, {outcome.name} added")
+    return problems
+
+
+def import_labels(study: Study, paths: Sequence[str | Path]) -> Generator[JobStep, None, list[str]]:
+    """Take label files over as finished labels; a file belongs to the case with its name.
+
+    Returns
+    -------
+    list of str
+        Why labels were not taken over, a sentence each.
+    """
+    problems: list[str] = []
+    for index, path in enumerate(map(Path, paths)):
+        name = path.name.split(".")[0]
+        yield JobStep(index / len(paths), name)
+        try:
+            study.import_label(name, path)
+        except SemisegError as problem:
+            problems.append(str(problem))
+    return problems
+
+
+def read_case(study: Study, name: str) -> OpenCase:
+    """Read the scan and the label of a case."""
+    return OpenCase(study.case(name), study.volume(name), study.load_label(name))
+
+
+def run_with_prediction(study: Study, name: str) -> str | None:
+    """Return the newest run that has stored a prediction of a case; None where none has."""
+    runs = reversed(study.runs())
+    return next((run.identifier for run in runs if "prediction" in study.maps(run, name)), None)
+
+
+def start_from_prediction(study: Study, name: str, run: str) -> None:
+    """Copy a prediction into a label that a person goes on with; the case is then in progress.
+
+    Raises
+    ------
+    StudyError
+        If a person made the label of the case already, or it is held out.
+    """
+    case = study.case(name)
+    if case.label_belongs_to_a_person:
+        raise StudyError(
+            f"The case '{name}' has a label that a person made, and a prediction never replaces "
+            "one: correct that label on the Label page."
+        )
+    if case.held_out:
+        raise StudyError(
+            f"The case '{name}' is held out and is measured against what a person draws: draw its "
+            "label by hand on the Label page."
+        )
+    prediction = np.asarray(study.load_map(run, name, "prediction").array[...])
+    study.save_label(name, prediction, state=CaseState.IN_PROGRESS, origin="human")
+
+
+def keep_label(study: Study, name: str, voxels: np.ndarray) -> None:
+    """Save what a person painted; a finished label stays finished, any other is in progress."""
+    finished = study.case(name).hidden_state is CaseState.LABELLED
+    state = CaseState.LABELLED if finished else CaseState.IN_PROGRESS
+    study.save_label(name, voxels, state=state, origin="human")

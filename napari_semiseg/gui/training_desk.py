@@ -1,0 +1,238 @@
+"""The training part of the session: starting, pausing and stopping a run, and what it tells.
+
+The worker's events arrive on the main thread and are folded into `TrainingProgress`, which the run
+strip, the curve and the train page read. Signals about steps are held back to a few a second, however
+fast training is.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+if TYPE_CHECKING:
+    from napari_semiseg.engine.training.settings import TrainingSettings
+    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.worker import TrainingWorker
+
+SIGNAL_SECONDS = 0.25
+"""Steps are told to the pages no more often than this."""
+
+
+@dataclass
+class TrainingProgress:
+    """What is known of a run.
+
+    Attributes
+    ----------
+    method_title, device, precision : str
+        Empty until training has started.
+    preparing : str
+        What is done instead of steps at this moment; empty during steps.
+    preparing_share : float or None
+        0…1 of that.
+    step : int
+        Steps done.
+    share : float
+        Share of the budget used, 0…1.
+    remaining : float or None
+        Estimated seconds to the end.
+    reasons : tuple of str
+        What was planned and why, a sentence each.
+    scalars : dict of str to list of (int, float)
+        Step and value of each named number.
+    validation : list of (int, float)
+        Step and mean Dice of the cases set aside.
+    warnings : list of str
+        What the user should know.
+    outcome : {"", "finished", "stopped", "failed"}
+        How it ended.
+    """
+
+    method_title: str = ""
+    device: str = ""
+    precision: str = ""
+    preparing: str = ""
+    preparing_share: float | None = None
+    step: int = 0
+    share: float = 0.0
+    remaining: float | None = None
+    reasons: tuple[str, ...] = ()
+    scalars: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    validation: list[tuple[int, float]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    outcome: str = ""
+
+
+class TrainingDesk:
+    """One training at a time, in the background.
+
+    Parameters
+    ----------
+    session : Session
+        The session that this is a part of.
+    worker : TrainingWorker
+        Runs the training.
+
+    Attributes
+    ----------
+    progress : TrainingProgress
+        Of the run under way, or of the last one.
+    changed : psygnal.Signal
+        Emitted when the state or the progress changed.
+    """
+
+    changed = Signal()
+
+    def __init__(self, session: Session, worker: TrainingWorker) -> None:
+        self._session = session
+        self._worker = worker
+        self._starting = False
+        self._last_signal = 0.0
+        self.progress = TrainingProgress()
+        worker.event.connect(self._on_event)
+        worker.failed.connect(self._on_failed)
+        worker.ended.connect(self._on_ended)
+
+    @property
+    def state(self) -> str:
+        """``"idle"``, ``"running"``, ``"pausing"``, ``"paused"`` or ``"stopping"``."""
+        return "running" if self._starting else self._worker.state
+
+    @property
+    def active(self) -> bool:
+        """Whether training is under way, paused or about to end."""
+        return self.state != "idle"
+
+    # verbs
+
+    def start(self, settings: TrainingSettings, resume: str | None = None) -> None:
+        """Save what was painted, then train.
+
+        Parameters
+        ----------
+        settings : TrainingSettings
+            What to train.
+        resume : str or None
+            Identifier of a stopped run to continue.
+        """
+        study = self._session.study
+        if study is None or self.active:
+            return
+        self._session.labelling.flush()
+        self._starting = True
+        self.progress = TrainingProgress(preparing="saving labels")
+        path = study.path
+
+        def begin(_: Any) -> None:
+            self._starting = False
+            shown = self._session.labelling.shown
+            self._worker.start(path, settings, resume, shown)
+            self.changed.emit()
+
+        # the lane keeps the order: training starts when the last stroke is on the disk
+        self._session.lane.submit(lambda: None, begin, self._on_failed)
+        self.changed.emit()
+
+    def continue_stopped(self) -> None:
+        """Go on with the newest run, which was stopped."""
+        run = self._session.records.unfinished_run
+        if run is not None:
+            from napari_semiseg.engine.training.preparation import settings_of_run
+
+            self.start(settings_of_run(run), run.identifier)
+
+    def pause(self) -> None:
+        """Leave the accelerator after this step and wait."""
+        self._worker.pause()
+        self.changed.emit()
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._worker.resume()
+        self.changed.emit()
+
+    def stop(self) -> None:
+        """End after this step, with a checkpoint."""
+        self._worker.stop()
+        self.changed.emit()
+
+    def preview(self, case: str | None) -> None:
+        """Preview this case from now on."""
+        if self._worker.state != "idle":
+            self._worker.show_case(case)
+
+    def forget(self) -> None:
+        """Forget the last run, whose study is left."""
+        self.progress = TrainingProgress()
+        self.changed.emit()
+
+    def close(self) -> None:
+        """Stop and wait for the checkpoint; blocks."""
+        self._worker.close()
+
+    # what the worker tells
+
+    def _on_event(self, event: Any) -> None:
+        handler = getattr(self, f"_on_{type(event).__name__.lower()}", None)
+        if handler is not None:
+            handler(event)
+        now = time.monotonic()
+        steady = type(event).__name__ in ("Progress", "Preparing")
+        if not steady or now - self._last_signal >= SIGNAL_SECONDS:
+            self._last_signal = now
+            self.changed.emit()
+
+    def _on_preparing(self, event: Any) -> None:
+        self.progress.preparing = event.what
+        self.progress.preparing_share = event.done / event.total if event.total else None
+
+    def _on_started(self, event: Any) -> None:
+        progress = self.progress
+        progress.preparing, progress.preparing_share = "", None
+        progress.method_title = event.method_title
+        progress.device, progress.precision = event.device, event.precision
+        progress.reasons = tuple(event.plan.get("reasons", ()))
+
+    def _on_progress(self, event: Any) -> None:
+        progress = self.progress
+        progress.preparing, progress.preparing_share = "", None
+        progress.step, progress.share = event.step, event.share
+        progress.remaining = event.remaining
+        for name, value in event.scalars.items():
+            progress.scalars.setdefault(name, []).append((event.step, value))
+
+    def _on_validated(self, event: Any) -> None:
+        self.progress.validation.append((event.step, event.mean))
+
+    def _on_preview(self, event: Any) -> None:
+        if event.case == self._session.labelling.shown:
+            classes = self._session.records.classes
+            self._session.layers.show_preview(event.maps, classes, event.step)
+            self._session.reviewing.maps_changed.emit()
+
+    def _on_warned(self, event: Any) -> None:
+        self.progress.warnings.append(event.sentence)
+        self._session.warn(event.sentence)
+
+    def _on_finished(self, event: Any) -> None:
+        self.progress.outcome = event.status
+        self.progress.remaining = None
+        if event.status == "finished":
+            self._session.tell("Training has finished: predict the other scans on the Review page.")
+
+    def _on_failed(self, sentence: str) -> None:
+        self._starting = False
+        self.progress.outcome = "failed"
+        self._session.tell_problem(sentence)
+        self.changed.emit()
+
+    def _on_ended(self) -> None:
+        self.progress.preparing, self.progress.preparing_share = "", None
+        if not self.progress.outcome:
+            self.progress.outcome = "stopped"
+        self._session.refresh()
+        self.changed.emit()
