@@ -18,11 +18,12 @@ from napari_semiseg.console import (
     Report,
     clock,
     one_sentence,
-    people,
     progress_bar,
+    stop_on_interrupt,
     table,
+    tell_people,
 )
-from napari_semiseg.engine.errors import SettingsError, StudyError
+from napari_semiseg.engine.errors import SettingsError
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.evaluation.held_out import Evaluation
@@ -89,14 +90,14 @@ def add(
                 summary = summary.with_step(step)
                 bar.update(task, advance=1, note=step.case)
                 if step.problem:
-                    bar.print(f"[yellow]{step.problem}[/]")
+                    tell_people(step.problem, style="yellow")
         text = (
             f"Added {summary.added} scans, took over {summary.labelled} labels, "
             f"locked {summary.held_out} held-out cases; {len(summary.problems)} problems."
         )
         Report(as_json).tell(summary.to_dict(), text)
-        if summary.problems and not summary.added and not summary.labelled:
-            raise StudyError(summary.problems[0])
+        if summary.problems:
+            sys.exit(1)
 
 
 @app.command()
@@ -305,11 +306,9 @@ def _training_settings(
     resume: str | None,
 ) -> TrainingSettings:
     """Gather the settings of a new run, or those of the run to resume with a new budget."""
-    from pydantic import ValidationError
-
     from napari_semiseg.engine.methods.registry import method_of
     from napari_semiseg.engine.training.preparation import settings_of_run
-    from napari_semiseg.engine.training.settings import TrainingSettings
+    from napari_semiseg.engine.training.settings import training_settings
 
     if minutes is not None and steps is not None:
         raise SettingsError("Give --minutes or --steps, not both.")
@@ -319,24 +318,19 @@ def _training_settings(
     if resume is not None:
         if assignments or method is not None:
             raise SettingsError("A resumed run keeps its method and settings; leave them out.")
-        return settings_of_run(study.run(resume)).model_copy(update=changes)
+        return training_settings(**settings_of_run(study.run(resume)).model_dump() | changes)
     key = method or "ua-mt"
     fields = method_of(key).Settings.model_fields
     values = dict(_assignment(text) for text in assignments)
-    try:
-        return TrainingSettings(
-            method=key,
-            preset=preset,  # type: ignore[arg-type]
-            seed=seed,
-            validation_cases=values.pop("validation_cases", None),
-            method_settings={name: value for name, value in values.items() if name in fields},
-            plan_overrides={name: value for name, value in values.items() if name not in fields},
-            **changes,
-        )
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the budget"
-        raise SettingsError(f"The setting “{where}” is not possible: {first['msg']}.") from problem
+    return training_settings(
+        method=key,
+        preset=preset,
+        seed=seed,
+        validation_cases=values.pop("validation_cases", None),
+        method_settings={name: value for name, value in values.items() if name in fields},
+        plan_overrides={name: value for name, value in values.items() if name not in fields},
+        **changes,
+    )
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -355,22 +349,17 @@ def _train(study: Study, settings: TrainingSettings, resume: str | None = None) 
     from napari_semiseg.engine.training.loop import train as train_study
 
     data: dict[str, Any] = {}
-    request: events.Request | None = None
-    with progress_bar() as bar:
+    answer = "Stopping; the checkpoint is being written …"
+    with progress_bar() as bar, stop_on_interrupt(answer) as interrupted:
         task = bar.add_task("Preparing", total=1.0, note="")
         work = train_study(study, settings, resume)
+        event = next(work)
         while True:
+            _show(event, bar, task, data)
             try:
-                event = work.send(request)
-                request = None
-                _show(event, bar, task, data)
+                event = work.send(events.Stop() if interrupted.is_set() else None)
             except StopIteration:
                 return data
-            except KeyboardInterrupt:
-                if isinstance(request, events.Stop):
-                    raise
-                people.print("Stopping; the checkpoint is being written …")
-                request = events.Stop()
 
 
 def _show(event: Any, bar: Any, task: Any, data: dict[str, Any]) -> None:
@@ -385,7 +374,7 @@ def _show(event: Any, bar: Any, task: Any, data: dict[str, Any]) -> None:
             data["plan"] = event.plan
             bar.update(task, description=event.method_title)
             for reason in event.plan["reasons"]:
-                bar.print(f"[dim]{reason}[/]")
+                tell_people(reason, style="dim")
         case events.Progress():
             left = clock(event.remaining)
             note = f"step {event.step}, loss {event.scalars['loss']:.3f}, {left} left"
@@ -393,9 +382,9 @@ def _show(event: Any, bar: Any, task: Any, data: dict[str, Any]) -> None:
             data["loss"] = event.scalars["loss"]
         case events.Validated():
             data["validation_dice"] = event.mean
-            bar.print(f"Dice on the validation cases after {event.step} steps: {event.mean:.3f}")
+            tell_people(f"Dice on the validation cases after {event.step} steps: {event.mean:.3f}")
         case events.Warned(sentence):
-            bar.print(f"[yellow]{sentence}[/]")
+            tell_people(sentence, style="yellow")
         case events.Finished():
             data |= {"status": event.status, "steps": event.steps}
             data["seconds"] = round(event.seconds, 1)

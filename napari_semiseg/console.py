@@ -7,7 +7,9 @@ Used by the commands in `cli` only.
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -44,7 +46,7 @@ class Report:
         elif callable(text):
             text()
         else:
-            output.print(text, highlight=False)
+            output.print(text, highlight=False, markup=False)
 
 
 def _plain(value: Any) -> Any:
@@ -60,11 +62,43 @@ def one_sentence(as_json: bool) -> Iterator[None]:
     except SemisegError as problem:
         if as_json:
             print(json.dumps({"error": str(problem)}))
-        people.print(f"Error: {problem}", style="red", highlight=False, soft_wrap=True)
+        tell_people(f"Error: {problem}", style="red")
         sys.exit(1)
     except KeyboardInterrupt:
         people.print("Stopped.")
         sys.exit(130)
+
+
+def tell_people(text: str, style: str = "") -> None:
+    """Print a remark on standard error, word for word: paths may hold what looks like markup."""
+    people.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def stop_on_interrupt(answer: str) -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event that the block looks at; the second one interrupts it.
+
+    Parameters
+    ----------
+    answer : str
+        What to tell the user at the first Ctrl-C.
+    """
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted  # only the main thread hears signals
+        return
+    former = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, former)
+        interrupted.set()
+        tell_people(answer)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 @contextmanager
@@ -76,7 +110,7 @@ def progress_bar() -> Iterator[Progress]:
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=people,
     )
     with bar:

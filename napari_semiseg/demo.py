@@ -52,11 +52,11 @@ def run_demo(out: Path, minutes: float, train: Trainer, evaluate: Evaluator) -> 
     StudyError
         The folder holds something that is not a former demo.
     """
-    from napari_semiseg.engine.training.settings import TrainingSettings
+    from napari_semiseg.engine.training.settings import training_settings
 
+    settings = training_settings(method=METHOD, minutes=minutes, validation_cases=0)
     _empty(out)
     with _study(out) as study:
-        settings = TrainingSettings(method=METHOD, minutes=minutes, validation_cases=0)
         trained = train(study, settings)
         maps = _predict(study, trained["run"], out / "maps")
         evaluation = evaluate(study, trained["run"])
@@ -77,12 +77,17 @@ def run_demo(out: Path, minutes: float, train: Trainer, evaluate: Evaluator) -> 
 
 
 def _empty(out: Path) -> None:
-    if out.exists() and any(out.iterdir()):
-        if not (out / MARK).exists():
-            raise StudyError(f"The folder {out} is not empty; choose another with --out.")
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MARK).write_text("The next demo replaces this folder.\n", encoding="utf-8")
+    try:
+        if out.exists() and any(out.iterdir()):
+            if not (out / MARK).exists():
+                raise StudyError(f"The folder {out} is not empty; choose another with --out.")
+            shutil.rmtree(out)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / MARK).write_text("The next demo replaces this folder.\n", encoding="utf-8")
+    except OSError as problem:
+        raise StudyError(
+            f"The folder {out} cannot be written ({problem.strerror}); choose another with --out."
+        ) from problem
 
 
 def _study(out: Path) -> Study:

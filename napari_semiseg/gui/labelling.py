@@ -141,6 +141,7 @@ class Labelling:
         self.flush()
         self._layers.clear()
         self.reading, self.saved_at, self._checksum = None, None, None
+        self._saves_under_way = 0
         self.shown_changed.emit()
         self.brush_changed.emit()
 

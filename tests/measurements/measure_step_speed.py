@@ -56,7 +56,7 @@ def main() -> int:
     return 0 if ratio >= TARGET else 1
 
 
-def plain_step(images: torch.Tensor, labels: torch.Tensor):  # noqa: ANN201
+def plain_step(images: torch.Tensor, labels: torch.Tensor):
     """Return the step as one writes it first."""
     network = VNet(3, 1, 2)
     optimiser = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
@@ -69,7 +69,7 @@ def plain_step(images: torch.Tensor, labels: torch.Tensor):  # noqa: ANN201
     return take
 
 
-def project_step(images: torch.Tensor, labels: torch.Tensor, size: tuple[int, ...]):  # noqa: ANN201
+def project_step(images: torch.Tensor, labels: torch.Tensor, size: tuple[int, ...]):
     """Return the step as the project takes it."""
     plan = Plan(
         preset="paper",

@@ -87,12 +87,15 @@ class PatchMaps:
         (B, F, *spatial) that prototypes are compared with.
     signed_distance : Tensor or None
         (B, C − 1, *spatial), negative inside, of the method's own head; None without one.
+    disagreement : Tensor or None
+        (B, *spatial) 0…1, how far two answers of the method lie apart; None without a second one.
     """
 
     probabilities: Tensor
     uncertainty: Tensor | None
     features: Tensor
     signed_distance: Tensor | None = None
+    disagreement: Tensor | None = None
 
 
 class Method(ABC):

@@ -93,7 +93,8 @@ def turned(geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
 
 def _intensities(study: Study, cases: list[Case]) -> tuple[tuple[np.ndarray, ...], bool]:
     random = np.random.default_rng(0)
-    samples: list[np.ndarray] = []
+    everywhere: list[np.ndarray] = []
+    inside_labels: list[np.ndarray] = []
     lowest: list[float] = []
     says_ct = [case.modality == "CT" for case in cases]
     for case in cases:
@@ -105,9 +106,11 @@ def _intensities(study: Study, cases: list[Case]) -> tuple[tuple[np.ndarray, ...
         count = min(VOXELS_SAMPLED // len(cases), flat.shape[1])
         if inside is None:
             chosen = random.integers(0, flat.shape[1], count)
+            everywhere.append(flat[:, chosen].astype(np.float32))
         else:
             chosen = inside[random.integers(0, len(inside), count)]
-        samples.append(flat[:, chosen].astype(np.float32))
-    joined = np.concatenate(samples, axis=1)
+            inside_labels.append(flat[:, chosen].astype(np.float32))
+    # The air around a patient would widen the window of CT, so labels alone decide where there are.
+    joined = np.concatenate(inside_labels or everywhere, axis=1)
     looks_ct = bool(np.median(lowest) < AIR_IN_HOUNSFIELD_UNITS)
     return tuple(joined), any(says_ct) or looks_ct

@@ -24,7 +24,7 @@ BOTTLENECK = 4  # voxels; below 3, bfloat16 weight gradients on the CPU are now 
 FROM_THE_STUDY = ("class_values", "channels", "network.classes", "network.channels")
 COARSEST = 3.0  # never more than this factor above the scans' own voxel size
 PATCHES_A_SCAN = 2.0  # a scan larger than this many patches is coarsened
-BYTES_A_VOXEL_AND_FILTER = 450  # activations of one training crop, measured with the U-Net in bf16
+BYTES_A_VOXEL_AND_FILTER = 150  # 23 to 60 are kept for the backward pass; the rest is workspace
 PAPER_PATCH = (80, 112, 112)
 
 

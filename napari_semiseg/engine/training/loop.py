@@ -88,20 +88,29 @@ def train(
         status = "stopped" if work.stop and work.share < 1.0 else "finished"
     except GeneratorExit:
         status = "stopped"
+        if work.step:
+            save_checkpoint(work.run.folder, work.method, work.progress())
         raise
-    except (torch.OutOfMemoryError, MemoryError) as problem:
+    except KeyboardInterrupt:
+        status = "stopped"  # in the middle of a step: the last checkpoint counts
+        raise
+    except (RuntimeError, MemoryError) as problem:
+        if not _is_out_of_memory(problem):
+            raise
         raise TrainingError(
             f"The {work.machine.device_name} has too little free memory for this plan; close other "
             "programs, choose fewer filters or a smaller patch, or train on the CPU."
         ) from problem
     finally:
-        try:
-            if status == "stopped" and work.step:
-                save_checkpoint(work.run.folder, work.method, work.progress())
-        finally:
-            study.update_run(work.run.identifier, status=status)
+        study.update_run(work.run.identifier, status=status)
     yield Finished(work.run.identifier, status, work.step, work.seconds)  # type: ignore[arg-type]
     return study.run(work.run.identifier)
+
+
+def _is_out_of_memory(problem: RuntimeError | MemoryError) -> bool:
+    """Recognise CUDA's error by its type; the CPU's and MPS's have none of their own."""
+    known = isinstance(problem, (torch.OutOfMemoryError, MemoryError))
+    return known or any(w in str(problem) for w in ("DefaultCPUAllocator", "out of memory"))
 
 
 def _prepared(

@@ -1,0 +1,109 @@
+"""The table of classes: value, colour and name of what is marked in the scans of a study.
+
+Part of the Scans page. An edit goes to the session at once; where the study refuses it the rows go
+back to what is recorded. Main thread only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QColorDialog, QGridLayout, QLineEdit, QSpinBox, QVBoxLayout, QWidget
+
+from napari_semiseg.engine.study import DEFAULT_COLOURS, ClassInfo
+from napari_semiseg.gui.controls import button, describe, swatch
+
+if TYPE_CHECKING:
+    from napari_semiseg.gui.session import Session
+
+HIGHEST_VALUE = 255
+
+
+class ClassEditor(QWidget):
+    """Rows of classes with a button to add one.
+
+    Parameters
+    ----------
+    session : Session
+        Its study has the classes.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self._shown: tuple[ClassInfo, ...] = ()
+        self._rows = QWidget()
+        self.add = button(
+            "Add c&lass", "Add another structure to mark in every scan.", self.add_class
+        )
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._rows)
+        layout.addWidget(self.add)
+        session.records_changed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the classes that are recorded."""
+        self._shown = self._session.records.classes
+        former = self._rows
+        self._rows = QWidget()
+        grid = QGridLayout(self._rows)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(4)
+        grid.setColumnStretch(2, 1)
+        for row, item in enumerate(self._shown):
+            self._fill_row(grid, row, item)
+        self.layout().replaceWidget(former, self._rows)
+        former.hide()
+        former.deleteLater()
+
+    def _fill_row(self, grid: QGridLayout, row: int, item: ClassInfo) -> None:
+        value = QSpinBox()
+        value.setRange(1, HIGHEST_VALUE)
+        value.setValue(item.value)
+        value.setFixedWidth(64)
+        describe(value, f"Value of {item.name}", "Number that stands for this class in the files.")
+        value.editingFinished.connect(lambda: self._replace(row, value=value.value()))
+        colour = button("", "Choose the colour of this class.", lambda: self._choose_colour(row))
+        colour.setIcon(swatch(item.colour))
+        colour.setFixedWidth(34)
+        colour.setAccessibleName(f"Colour of {item.name}")
+        name = QLineEdit(item.name)
+        describe(name, f"Name of class {item.value}", "What this structure is called.")
+        name.editingFinished.connect(lambda: self._replace(row, name=name.text().strip()))
+        drop = button("✕", f"Remove the class {item.name}.", lambda: self.remove_class(row))
+        drop.setFixedWidth(34)
+        drop.setAccessibleName(f"Remove {item.name}")
+        for column, widget in enumerate((value, colour, name, drop)):
+            grid.addWidget(widget, row, column)
+
+    def add_class(self) -> None:
+        """Add a class with the next free value."""
+        used = {item.value for item in self._shown}
+        value = next((v for v in range(1, HIGHEST_VALUE + 1) if v not in used), None)
+        if value is None:
+            self._session.warn("All 255 values have a class: remove one before adding another.")
+            return
+        names = {item.name for item in self._shown}
+        number = next(n for n in range(value, value + len(names) + 1) if f"class {n}" not in names)
+        colour = DEFAULT_COLOURS[(value - 1) % len(DEFAULT_COLOURS)]
+        self._session.set_classes([*self._shown, ClassInfo(value, f"class {number}", colour)])
+
+    def remove_class(self, row: int) -> None:
+        """Remove the class of a row; the study refuses where labels use it."""
+        self._session.set_classes([*self._shown[:row], *self._shown[row + 1 :]])
+
+    def _replace(self, row: int, **changes: object) -> None:
+        old = self._shown[row]
+        fields = {"value": old.value, "name": old.name, "colour": old.colour} | changes
+        new = ClassInfo(**fields)  # type: ignore[arg-type]
+        if new != old:
+            self._session.set_classes([*self._shown[:row], new, *self._shown[row + 1 :]])
+
+    def _choose_colour(self, row: int) -> None:
+        item = self._shown[row]
+        chosen = QColorDialog.getColor(QColor(item.colour), self, f"Colour of {item.name}")
+        if chosen.isValid():
+            self._replace(row, colour=chosen.name())

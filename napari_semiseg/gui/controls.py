@@ -1,0 +1,126 @@
+"""Small parts that every page is made of: buttons, captions, and controls that say why they are off.
+
+Each control gets a tooltip and an accessible name, so that it can be found by pointing, by keyboard
+and by a screen reader. Main thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtWidgets import QAbstractButton, QFrame, QLabel, QPushButton, QScrollArea, QWidget
+
+_TOOLTIP = "semiseg_tooltip"
+SWATCH = 14
+
+
+def describe(widget: QWidget, name: str, tooltip: str) -> None:
+    """Give a control its accessible name and its tooltip."""
+    widget.setAccessibleName(name)
+    widget.setAccessibleDescription(tooltip)
+    widget.setToolTip(tooltip)
+    widget.setProperty(_TOOLTIP, tooltip)
+
+
+def button(text: str, tooltip: str, clicked: Callable[[], None]) -> QPushButton:
+    """Return a push button; ``&`` in the text marks its mnemonic."""
+    made = QPushButton(text)
+    describe(made, text.replace("&", ""), tooltip)
+    made.clicked.connect(lambda: clicked())
+    return made
+
+
+def allow(widget: QWidget, reason: str | None) -> None:
+    """Enable a control, or disable it and say why in its tooltip.
+
+    Parameters
+    ----------
+    widget : QWidget
+        A control that `describe` or `button` described.
+    reason : str or None
+        Why it cannot act; None enables it.
+    """
+    widget.setEnabled(reason is None)
+    tooltip = widget.property(_TOOLTIP) or ""
+    widget.setToolTip(tooltip if reason is None else reason)
+    widget.setAccessibleDescription(tooltip if reason is None else f"Not available: {reason}")
+
+
+def check(control: QAbstractButton, checked: bool) -> None:
+    """Check a button without telling its listeners."""
+    control.blockSignals(True)
+    control.setChecked(checked)
+    control.blockSignals(False)
+
+
+def caption(text: str = "", *, faint: bool = False) -> QLabel:
+    """Return text that wraps at the width of the column."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    if faint:
+        font = label.font()
+        font.setPointSizeF(max(7.0, font.pointSizeF() * 0.9))
+        label.setFont(font)
+    return label
+
+
+def heading(text: str) -> QLabel:
+    """Return the heading of a part of a page."""
+    label = caption(text)
+    font = label.font()
+    font.setBold(True)
+    label.setFont(font)
+    return label
+
+
+def rule() -> QFrame:
+    """Return a thin horizontal line."""
+    line = QFrame()
+    line.setFrameShape(QFrame.Shape.HLine)
+    line.setFixedHeight(1)
+    return line
+
+
+def scrolling(page: QWidget) -> QScrollArea:
+    """Return a page that scrolls up and down, and is never wider than its column."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    area.setWidget(page)
+    return area
+
+
+def swatch(colour: str) -> QIcon:
+    """Return a square of a colour as an icon."""
+    pixmap = QPixmap(SWATCH, SWATCH)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setBrush(QColor(colour))
+    painter.setPen(QColor(128, 128, 128))
+    painter.drawRect(0, 0, SWATCH - 1, SWATCH - 1)
+    painter.end()
+    return QIcon(pixmap)
+
+
+def minutes_and_seconds(seconds: float) -> str:
+    """Return a time such as ``"1:40"`` or ``"2:03:10"``."""
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
+
+
+def how_long_ago(seconds: float) -> str:
+    """Return a time in the past such as ``"12 s ago"``, ``"5 min ago"`` or ``"3 h ago"``."""
+    if seconds < 2:
+        return "just now"
+    if seconds < 90:
+        return f"{seconds:.0f} s ago"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min ago"
+    return f"{seconds / 3600:.0f} h ago"

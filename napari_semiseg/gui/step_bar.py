@@ -1,0 +1,75 @@
+"""The path through a study: four steps, each with what it still lacks under its name.
+
+Part of the dock widget, above the pages. Main thread only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QToolButton, QWidget
+
+from napari_semiseg.gui.advice import PAGES, step_captions
+from napari_semiseg.gui.controls import describe
+
+if TYPE_CHECKING:
+    from napari_semiseg.gui.session import Session
+
+_TOOLTIPS = (
+    "The scans of the study and the structures to mark in them.",
+    "Paint labels in a few scans.",
+    "Learn from the labelled and the unlabelled scans.",
+    "Look at predictions and accept, fix or reject them.",
+)
+
+
+class StepBar(QWidget):
+    """Four buttons of which one is checked.
+
+    Parameters
+    ----------
+    session : Session
+        Its records say what is missing.
+
+    Attributes
+    ----------
+    chosen : Signal(int)
+        Number of the page, 0 to 3.
+    """
+
+    chosen = Signal(int)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self._group = QButtonGroup(self)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        for index, tooltip in enumerate(_TOOLTIPS):
+            step = QToolButton()
+            step.setCheckable(True)
+            step.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+            step.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            step.setMinimumHeight(42)
+            step.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            step.setShortcut(f"Alt+{index + 1}")
+            describe(step, f"Step {index + 1}, {PAGES[index]}", f"{tooltip} (Alt+{index + 1})")
+            self._group.addButton(step, index)
+            layout.addWidget(step, 1)
+        self._group.idClicked.connect(self.chosen)
+        session.records_changed.connect(self.refresh)
+        self.refresh()
+
+    def choose(self, index: int) -> None:
+        """Check a step."""
+        self._group.button(index).setChecked(True)
+
+    def refresh(self) -> None:
+        """Say what each step still lacks."""
+        for index, text in enumerate(step_captions(self._session.records)):
+            step = self._group.button(index)
+            step.setText(f"{index + 1} {PAGES[index]}\n{text}")
+            step.setAccessibleName(f"Step {index + 1}, {PAGES[index]}, {text}")
+            step.setShortcut(f"Alt+{index + 1}")  # setting a text takes the shortcut away

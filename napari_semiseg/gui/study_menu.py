@@ -1,0 +1,133 @@
+"""The header of the dock: the name of the study, and the menu to make, open and export studies.
+
+Recent studies are remembered between sessions, on this computer only. Main thread only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSettings, Qt
+from qtpy.QtWidgets import QFileDialog, QMenu, QSizePolicy, QToolButton, QWidget
+
+from napari_semiseg.gui.controls import describe
+
+if TYPE_CHECKING:
+    from napari_semiseg.gui.session import Session
+
+MOST_RECENT = 8
+_KEY = "recent studies"
+
+
+class RecentStudies:
+    """The studies that were opened last, newest first.
+
+    Parameters
+    ----------
+    settings : QSettings or None
+        Where they are remembered; None takes the user's own settings file.
+    """
+
+    def __init__(self, settings: QSettings | None = None) -> None:
+        self._settings = settings or QSettings(
+            QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-semiseg", "desk"
+        )
+
+    def paths(self) -> list[Path]:
+        """Return the studies that still exist."""
+        stored = self._settings.value(_KEY) or []
+        stored = [stored] if isinstance(stored, str) else stored
+        return [path for path in map(Path, stored) if path.is_dir()]
+
+    def remember(self, path: Path) -> None:
+        """Put a study in front."""
+        others = [other for other in self.paths() if other != path]
+        self._settings.setValue(_KEY, [str(p) for p in (path, *others)][:MOST_RECENT])
+
+
+class StudyMenu(QToolButton):
+    """A button with the name of the study and a menu of what can be done with studies.
+
+    Parameters
+    ----------
+    session : Session
+        What to act on.
+    recent : RecentStudies
+        The studies that were opened last.
+    """
+
+    def __init__(self, session: Session, recent: RecentStudies) -> None:
+        super().__init__()
+        self._session = session
+        self._recent = recent
+        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMinimumHeight(28)
+        describe(self, "Study", "Make, open, export or close a study.")
+        self._menu = QMenu(self)
+        self._menu.aboutToShow.connect(self._fill)
+        self.setMenu(self._menu)
+        session.study_changed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the name of the open study."""
+        study = self._session.study
+        self.setText("No study open  ▾" if study is None else f"Study: {study.name}  ▾")
+        if study is not None:
+            self.setToolTip(f"{study.path}\nMake, open, export or close a study.")
+            self._recent.remember(study.path)
+
+    def _fill(self) -> None:
+        self._menu.clear()
+        self._menu.setToolTipsVisible(True)
+        self._menu.addAction("&New study…", lambda: ask_new(self, self._session))
+        self._menu.addAction("&Open study…", lambda: ask_open(self, self._session))
+        for path in self._recent.paths():
+            action = self._menu.addAction(f"    {path.stem}")
+            action.setToolTip(str(path))
+            action.triggered.connect(lambda _=False, path=path: self._session.open_study(path))
+        self._menu.addSeparator()
+        self._menu.addAction("Try the &sample brains…", lambda: ask_sample(self, self._session))
+        if self._session.study is not None:
+            self._menu.addSeparator()
+            self._menu.addAction("&Export labels…", lambda: ask_export(self, self._session))
+            self._menu.addAction("&Close study", self._session.close_study)
+
+
+def _ask_name(parent: QWidget, title: str, suggestion: str) -> str:
+    place = str(Path.home() / suggestion)
+    path, _ = QFileDialog.getSaveFileName(
+        parent, title, place, "Study (*.semiseg)", options=QFileDialog.Option.DontConfirmOverwrite
+    )
+    return path
+
+
+def ask_new(parent: QWidget, session: Session) -> None:
+    """Ask where the new study goes and make it."""
+    path = _ask_name(parent, "Name and place of the new study", "my study.semiseg")
+    if path:
+        session.new_study(path)
+
+
+def ask_sample(parent: QWidget, session: Session) -> None:
+    """Ask where the sample study goes and make it."""
+    path = _ask_name(parent, "Name and place of the sample study", "sample brains.semiseg")
+    if path:
+        session.new_sample_study(path)
+
+
+def ask_open(parent: QWidget, session: Session) -> None:
+    """Ask which study to open and open it."""
+    path = QFileDialog.getExistingDirectory(parent, "Choose a study (a folder NAME.semiseg)")
+    if path:
+        session.open_study(path)
+
+
+def ask_export(parent: QWidget, session: Session) -> None:
+    """Ask where the labels go and write them."""
+    path = QFileDialog.getExistingDirectory(parent, "Choose a folder for the labels")
+    if path:
+        session.export_labels(path)
