@@ -173,9 +173,12 @@ class CaseTable(QTableView):
     ----------
     chosen : Signal(str)
         Name of the case that was double-clicked or entered.
+    selected : Signal()
+        Another case, or none, is selected.
     """
 
     chosen = Signal(str)
+    selected = Signal()
 
     def __init__(self, name: str, with_unsure: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -209,7 +212,8 @@ class CaseTable(QTableView):
 
     def selected_name(self) -> str | None:
         """Return the name of the selected case."""
-        rows = self.selectionModel().selectedRows()
+        selection = self.selectionModel()
+        rows = [] if selection is None else selection.selectedRows()
         return self.cases.case_at(self._filter.mapToSource(rows[0]).row()).name if rows else None
 
     def select(self, name: str | None) -> None:
@@ -221,6 +225,11 @@ class CaseTable(QTableView):
         elif self.selected_name() != name:
             self.selectRow(index.row())
             self.scrollTo(index)
+
+    def selectionChanged(self, *changes: Any) -> None:  # noqa: N802
+        """Tell that another case is selected (Qt's name)."""
+        super().selectionChanged(*changes)
+        self.selected.emit()
 
     def _on_activated(self, index: QModelIndex) -> None:
         self.chosen.emit(self.cases.case_at(self._filter.mapToSource(index).row()).name)

@@ -37,7 +37,7 @@ class ClassEditor(QWidget):
         self.add = button(
             "Add c&lass", "Add another structure to mark in every scan.", self.add_class
         )
-        layout = QVBoxLayout(self)
+        layout = self._column = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._rows)
         layout.addWidget(self.add)
@@ -55,7 +55,7 @@ class ClassEditor(QWidget):
         grid.setColumnStretch(2, 1)
         for row, item in enumerate(self._shown):
             self._fill_row(grid, row, item)
-        self.layout().replaceWidget(former, self._rows)
+        self._column.replaceWidget(former, self._rows)
         former.hide()
         former.deleteLater()
 

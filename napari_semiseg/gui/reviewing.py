@@ -6,11 +6,12 @@ accepts it, or takes it as the start of a label of their own. Main thread only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_semiseg.engine.study import Case, CaseState
+from napari_semiseg.engine.study import Case, CaseState, Study
 from napari_semiseg.gui import map_work, study_work
 
 if TYPE_CHECKING:
@@ -37,12 +38,14 @@ class Reviewing:
         Maps that the user wants to see.
     class_shown : int or None
         Class whose distance and similarity are shown; None takes the first.
-    maps_changed, unsure_changed : psygnal.Signal
-        Emitted after maps come or go on the screen, and after `unsure` changed.
+    maps_changed, unsure_changed, fixed : psygnal.Signal
+        Emitted after maps come or go on the screen, after `unsure` changed, and when a prediction
+        has become a label to correct.
     """
 
     maps_changed = Signal()
     unsure_changed = Signal()
+    fixed = Signal()
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -183,18 +186,29 @@ class Reviewing:
 
     def fix(self, name: str) -> None:
         """Start a human label from the prediction and open it; the case is then in progress."""
-        self._decide(name, lambda study, run: study_work.start_from_prediction(study, name, run))
+        self._decide(
+            name,
+            lambda study, run: study_work.start_from_prediction(study, name, run),
+            self.fixed.emit,
+        )
 
-    def _decide(self, name: str, decision: Any) -> None:
+    def _decide(
+        self,
+        name: str,
+        decision: Callable[[Study, str], None],
+        then: Callable[[], None] | None = None,
+    ) -> None:
         self._session.labelling.flush()
 
-        def work(study: Any) -> None:
+        def work(study: Study) -> None:
             run = study_work.run_with_prediction(study, name)
             decision(study, run or study.run(None).identifier)
 
         def decided(_: None) -> None:
             if name == self._session.labelling.shown:
                 self._session.labelling.show_case(name, then=self.show_maps)
+            if then is not None:
+                then()
 
         self._session.change(work, decided)
 

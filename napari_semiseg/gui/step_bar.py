@@ -44,6 +44,7 @@ class StepBar(QWidget):
         super().__init__()
         self._session = session
         self._group = QButtonGroup(self)
+        self.buttons: list[QToolButton] = []
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -57,6 +58,7 @@ class StepBar(QWidget):
             step.setShortcut(f"Alt+{index + 1}")
             describe(step, f"Step {index + 1}, {PAGES[index]}", f"{tooltip} (Alt+{index + 1})")
             self._group.addButton(step, index)
+            self.buttons.append(step)
             layout.addWidget(step, 1)
         self._group.idClicked.connect(self.chosen)
         session.records_changed.connect(self.refresh)
@@ -64,12 +66,12 @@ class StepBar(QWidget):
 
     def choose(self, index: int) -> None:
         """Check a step."""
-        self._group.button(index).setChecked(True)
+        self.buttons[index].setChecked(True)
 
     def refresh(self) -> None:
         """Say what each step still lacks."""
         for index, text in enumerate(step_captions(self._session.records)):
-            step = self._group.button(index)
+            step = self.buttons[index]
             step.setText(f"{index + 1} {PAGES[index]}\n{text}")
             step.setAccessibleName(f"Step {index + 1}, {PAGES[index]}, {text}")
             step.setShortcut(f"Alt+{index + 1}")  # setting a text takes the shortcut away

@@ -5,10 +5,12 @@ Recent studies are remembered between sessions, on this computer only. Main thre
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSettings, Qt
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QMenu, QSizePolicy, QToolButton, QWidget
 
 from napari_semiseg.gui.controls import describe
@@ -86,15 +88,19 @@ class StudyMenu(QToolButton):
         self._menu.addAction("&New study…", lambda: ask_new(self, self._session))
         self._menu.addAction("&Open study…", lambda: ask_open(self, self._session))
         for path in self._recent.paths():
-            action = self._menu.addAction(f"    {path.stem}")
+            action = QAction(f"    {path.stem}", self._menu)
             action.setToolTip(str(path))
-            action.triggered.connect(lambda _=False, path=path: self._session.open_study(path))
+            action.triggered.connect(partial(self._open, path))
+            self._menu.addAction(action)
         self._menu.addSeparator()
         self._menu.addAction("Try the &sample brains…", lambda: ask_sample(self, self._session))
         if self._session.study is not None:
             self._menu.addSeparator()
             self._menu.addAction("&Export labels…", lambda: ask_export(self, self._session))
             self._menu.addAction("&Close study", self._session.close_study)
+
+    def _open(self, path: Path, _checked: bool = False) -> None:
+        self._session.open_study(path)
 
 
 def _ask_name(parent: QWidget, title: str, suggestion: str) -> str:

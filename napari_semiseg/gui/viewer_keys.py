@@ -33,7 +33,8 @@ class ViewerKeys:
         self._viewer = viewer
         self._layers = layers
         self._actions: dict[str, Action] = {}
-        self._bound: list[Any] = []
+        self._bound: list[tuple[Any, str, Any]] = []
+        """Where a key was bound, the key, and what it did before."""
 
     def bind(self, actions: Mapping[str, Action]) -> None:
         """Let these keys act, in place of those of before.
@@ -55,8 +56,9 @@ class ViewerKeys:
             layers.append(self._layers.label_layer)
         for provider in (self._viewer, *layers):
             for key, action in self._actions.items():
+                before = provider.bind_key(key, None, overwrite=True)
                 provider.bind_key(key, _called_without_viewer(action), overwrite=True)
-            self._bound.append(provider)
+                self._bound.append((provider, key, before))
 
     def unbind(self) -> None:
         """Take all keys back."""
@@ -64,9 +66,8 @@ class ViewerKeys:
         self._actions = {}
 
     def _release(self) -> None:
-        for provider in self._bound:
-            for key in self._actions:
-                provider.bind_key(key, None, overwrite=True)
+        for provider, key, before in self._bound:
+            provider.bind_key(key, before, overwrite=True)
         self._bound = []
 
 

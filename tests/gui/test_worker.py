@@ -125,6 +125,17 @@ class TestTraining:
         if sys.platform == "linux":
             assert trainer.niceness == 10
 
+    def test_garbage_collection_passes_over_the_libraries_while_it_runs(
+        self, worker, study_path, qtbot
+    ):
+        trainer = Trainer()
+        start(worker, study_path, trainer)
+        running(qtbot, trainer)
+        assert gc.get_freeze_count() > 0
+        with qtbot.waitSignal(worker.ended):
+            worker.stop()
+        assert gc.get_freeze_count() == 0
+
     def test_it_opens_the_study_for_itself_and_passes_settings_and_run(
         self, worker, study_path, qtbot
     ):

@@ -204,7 +204,7 @@ def _step_seed(seed: int, step: int) -> int:
 
 def _due(work: Work, what: str, seconds: float) -> bool:
     """Tell whether it is time for side work, so that it takes a small share of the whole."""
-    last, cost = work.spent_on.get(what, (-math.inf if what == "preview" else 0.0, 0.0))
+    last, cost = work.spent_on.get(what, (0.0, 0.0))
     return work.seconds - last >= max(seconds, cost / SIDE_WORK_SHARE)
 
 

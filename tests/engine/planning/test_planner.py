@@ -103,9 +103,9 @@ def test_a_large_scan_is_coarsened_until_a_patch_sees_enough_of_it():
 
 
 def test_the_finest_axes_are_coarsened_first():
-    plan = plan_of(THICK_MR)
-    assert plan.spacing[0] == THICK_MR[1][0]
-    assert plan.spacing[1] > THICK_MR[1][1]
+    plan = plan_of(((24, 320, 320), (6.0, 0.6, 0.6)))
+    assert plan.spacing[0] == 6.0
+    assert 0.6 < plan.spacing[1] == plan.spacing[2] < 1.8
 
 
 def test_thick_slices_are_pooled_later_than_fine_ones():
@@ -165,7 +165,7 @@ def test_ct_is_clipped_to_what_the_labels_contain_in_hounsfield_units():
     normalisation = plan_of(is_ct=True, foreground=values).normalisation
     assert normalisation.kind == "ct"
     low, high = normalisation.window[0]
-    assert (low, high) == pytest.approx((60 - 2.576 * 20, 60 + 2.576 * 20), rel=0.05)
+    assert (low, high) == pytest.approx((60 - 2.576 * 20, 60 + 2.576 * 20), abs=2)
     assert normalisation.mean[0] == pytest.approx(60, abs=1)
     assert normalisation.deviation[0] == pytest.approx(20, rel=0.05)
 

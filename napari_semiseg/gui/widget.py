@@ -1,0 +1,177 @@
+"""The dock widget: the header, the path of four steps, the page, the run strip and the status line.
+
+napari makes it from the plugin's manifest and hands it the viewer. It joins the parts and nothing
+more; what the desk does is in the session. Main thread only.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING
+
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QCoreApplication, QTimer
+from qtpy.QtGui import QHideEvent
+from qtpy.QtWidgets import QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+
+from napari_semiseg.gui.advice import PAGES, next_step
+from napari_semiseg.gui.controls import caption, rule, scrolling
+from napari_semiseg.gui.pages.label import LabelPage
+from napari_semiseg.gui.pages.review import ReviewPage
+from napari_semiseg.gui.pages.study import StudyPage
+from napari_semiseg.gui.pages.train import TrainPage
+from napari_semiseg.gui.pages.welcome import WelcomePage
+from napari_semiseg.gui.run_strip import RunStrip
+from napari_semiseg.gui.session import Session
+from napari_semiseg.gui.status_line import StatusLine
+from napari_semiseg.gui.step_bar import StepBar
+from napari_semiseg.gui.study_menu import RecentStudies, StudyMenu
+from napari_semiseg.gui.viewer_keys import ViewerKeys
+
+TITLE = "Semi-supervised segmentation"
+NARROWEST = 320
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+
+class SemisegWidget(QWidget):
+    """Everything that the desk shows, in one narrow column.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        Where cases are shown; napari passes it.
+    recent : RecentStudies, optional
+        The studies that were opened last.
+    session : Session, optional
+        In place of a new one for the viewer.
+
+    Attributes
+    ----------
+    session : Session
+        The state and the verbs.
+    """
+
+    def __init__(
+        self,
+        napari_viewer: napari.viewer.Viewer,
+        recent: RecentStudies | None = None,
+        session: Session | None = None,
+    ) -> None:
+        super().__init__()
+        self.setWindowTitle(TITLE)
+        self.setMinimumWidth(NARROWEST)
+        self._viewer = napari_viewer
+        self.session = session or Session(napari_viewer)
+        self._keys = ViewerKeys(napari_viewer, self.session.layers)
+        self._recent = recent or RecentStudies()
+        self._page = 0
+        self._make_parts()
+        self._lay_out()
+        self._listen()
+        # a docked widget is never told that it closes; being destroyed or the program's end is
+        self._finalizer = weakref.finalize(self, _close, self.session, self._keys)
+        self.destroyed.connect(self._finalizer)
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self._finalizer)
+        self._on_theme()
+        self.show_page(0)
+        QTimer.singleShot(0, self.session.load_engine)
+
+    def _make_parts(self) -> None:
+        session = self.session
+        self.menu = StudyMenu(session, self._recent)
+        self.steps = StepBar(session)
+        self.advice = caption()
+        self.advice.setAccessibleName("What to do next")
+        self.study_page = StudyPage(session)
+        self.label_page = LabelPage(session)
+        self.train_page = TrainPage(session)
+        self.review_page = ReviewPage(session)
+        self.welcome_page = WelcomePage(session, self._recent)
+        self.pages = QStackedWidget()
+        self.pages.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
+        for page in (self.study_page, self.label_page, self.train_page, self.review_page):
+            self.pages.addWidget(scrolling(page))
+        self.pages.addWidget(scrolling(self.welcome_page))
+        self.strip = RunStrip(session)
+        self.status = StatusLine(session)
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 6, 8, 6)
+        layout.setSpacing(6)
+        layout.addWidget(self.menu)
+        layout.addWidget(self.steps)
+        layout.addWidget(self.advice)
+        layout.addWidget(rule())
+        layout.addWidget(self.pages, 1)
+        layout.addWidget(rule())
+        layout.addWidget(self.strip)
+        layout.addWidget(self.status)
+
+    def _listen(self) -> None:
+        session = self.session
+        self.steps.chosen.connect(self.show_page)
+        session.study_changed.connect(self._on_study)
+        session.records_changed.connect(self._refresh)
+        session.training.changed.connect(self._refresh_advice)
+        session.labelling.shown_changed.connect(self._bind_keys)
+        session.reviewing.maps_changed.connect(self._bind_keys)
+        self._viewer.events.theme.connect(self._on_theme)
+        session.reviewing.fixed.connect(self._on_fixed)
+        self._refresh()
+
+    @property
+    def page(self) -> str:
+        """Name of the page on show, one of `advice.PAGES`."""
+        return PAGES[self._page]
+
+    def show_page(self, index: int) -> None:
+        """Show a page of the path, 0 to 3; the welcome shows instead while no study is open."""
+        self._page = index
+        self.steps.choose(index)
+        opened = self.session.study is not None
+        self.pages.setCurrentIndex(index if opened else len(PAGES))
+        self._bind_keys()
+        self._refresh_advice()
+
+    def _on_study(self) -> None:
+        self.show_page(0)
+        self.session.reviewing.measure_missing()
+
+    def _refresh(self) -> None:
+        opened = self.session.study is not None
+        for part in (self.steps, self.advice):
+            part.setVisible(opened)
+        self._refresh_advice()
+
+    def _on_fixed(self) -> None:
+        self.show_page(PAGES.index("Label"))
+
+    def _refresh_advice(self) -> None:
+        session = self.session
+        self.advice.setText(next_step(session.records, self.page, session.training.active))
+
+    def _bind_keys(self) -> None:
+        if self.session.study is None or self.page not in ("Label", "Review"):
+            self._keys.unbind()
+        else:
+            page = self.label_page if self.page == "Label" else self.review_page
+            self._keys.bind(page.keys())
+
+    def _on_theme(self) -> None:
+        theme = get_theme(self._viewer.theme)
+        self.train_page.curve.set_colours(theme.background.as_hex(), theme.text.as_hex())
+
+    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802
+        """Save what was painted; hiding may be the last that the widget hears (Qt's name)."""
+        self.session.labelling.flush()
+        super().hideEvent(event)
+
+
+def _close(session: Session, keys: ViewerKeys) -> None:
+    keys.unbind()
+    session.close()
