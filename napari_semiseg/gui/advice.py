@@ -29,11 +29,13 @@ def trainable(records: Snapshot) -> int:
     return sum(case.trains_with_label for case in records.cases)
 
 
-def step_captions(records: Snapshot) -> tuple[str, str, str, str]:
+def step_captions(records: Snapshot, training: bool = False) -> tuple[str, str, str, str]:
     """Return what each of the four steps still lacks, in a few letters under its name."""
     labelled = trainable(records)
     review = count(records.cases, CaseState.PREDICTED)
-    if not records.runs:
+    if training:
+        trained = "under way"
+    elif not records.runs:
         trained = "not yet" if labelled else "needs labels"
     else:
         trained = plural(len(records.runs), "run")
@@ -41,7 +43,7 @@ def step_captions(records: Snapshot) -> tuple[str, str, str, str]:
         str(len(records.cases)) if records.cases else "add scans",
         f"{labelled} done" if labelled else ("none yet" if records.cases else "needs scans"),
         trained,
-        f"{review} to do" if review else ("nothing" if records.usable_run else "needs a run"),
+        f"{review} to do" if review else ("nothing" if records.usable_run else "not yet"),
     )
 
 

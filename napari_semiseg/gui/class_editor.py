@@ -33,9 +33,10 @@ class ClassEditor(QWidget):
         super().__init__()
         self._session = session
         self._shown: tuple[ClassInfo, ...] = ()
+        self._sent = False
         self._rows = QWidget()
         self.add = button(
-            "Add c&lass", "Add another structure to mark in every scan.", self.add_class
+            "&Add class", "Add another structure to mark in every scan.", self.add_class
         )
         layout = self._column = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -45,7 +46,10 @@ class ClassEditor(QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the classes that are recorded."""
+        """Show the classes that are recorded; rows in which a name is being typed stay."""
+        if self._session.records.classes == self._shown and not self._sent:
+            return
+        self._sent = False
         self._shown = self._session.records.classes
         former = self._rows
         self._rows = QWidget()
@@ -89,18 +93,22 @@ class ClassEditor(QWidget):
         names = {item.name for item in self._shown}
         number = next(n for n in range(value, value + len(names) + 1) if f"class {n}" not in names)
         colour = DEFAULT_COLOURS[(value - 1) % len(DEFAULT_COLOURS)]
-        self._session.set_classes([*self._shown, ClassInfo(value, f"class {number}", colour)])
+        self._send([*self._shown, ClassInfo(value, f"class {number}", colour)])
 
     def remove_class(self, row: int) -> None:
         """Remove the class of a row; the study refuses where labels use it."""
-        self._session.set_classes([*self._shown[:row], *self._shown[row + 1 :]])
+        self._send([*self._shown[:row], *self._shown[row + 1 :]])
 
     def _replace(self, row: int, **changes: object) -> None:
         old = self._shown[row]
         fields = {"value": old.value, "name": old.name, "colour": old.colour} | changes
         new = ClassInfo(**fields)  # type: ignore[arg-type]
         if new != old:
-            self._session.set_classes([*self._shown[:row], new, *self._shown[row + 1 :]])
+            self._send([*self._shown[:row], new, *self._shown[row + 1 :]])
+
+    def _send(self, classes: list[ClassInfo]) -> None:
+        self._sent = True  # the answer renews the rows, also where it is a refusal
+        self._session.set_classes(classes)
 
     def _choose_colour(self, row: int) -> None:
         item = self._shown[row]

@@ -10,7 +10,15 @@ from collections.abc import Callable
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
-from qtpy.QtWidgets import QAbstractButton, QFrame, QLabel, QPushButton, QScrollArea, QWidget
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QFrame,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 _TOOLTIP = "semiseg_tooltip"
 SWATCH = 14
@@ -105,6 +113,55 @@ def swatch(colour: str) -> QIcon:
     painter.drawRect(0, 0, SWATCH - 1, SWATCH - 1)
     painter.end()
     return QIcon(pixmap)
+
+
+class Fold(QWidget):
+    """A part of a page that is folded away until its title is pressed.
+
+    Parameters
+    ----------
+    title : str
+        What is inside.
+    tooltip : str
+        Why one would open it.
+    """
+
+    def __init__(self, title: str, tooltip: str) -> None:
+        super().__init__()
+        self._title = title
+        self._body = QWidget()
+        self._content = QVBoxLayout(self._body)
+        self._content.setContentsMargins(6, 4, 0, 4)
+        self.switch = button(title, tooltip, lambda: self.expand(self._body.isHidden()))
+        self.switch.setStyleSheet("text-align: left; padding-left: 6px;")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.switch)
+        layout.addWidget(self._body)
+        self.expand(False)
+
+    @property
+    def title(self) -> str:
+        """What is inside."""
+        return self._title
+
+    def add(self, widget: QWidget) -> None:
+        """Put a widget inside, below the others."""
+        self._content.addWidget(widget)
+
+    def expand(self, expanded: bool = True) -> None:
+        """Show what is inside, or fold it away."""
+        self._body.setVisible(expanded)
+        self.set_title(self._title)
+
+    def set_title(self, title: str) -> None:
+        """Change the title."""
+        self._title = title
+        # an arrow in the text takes on the colour of napari's theme, an icon would not
+        self.switch.setText(f"{'▸' if self._body.isHidden() else '▾'}  {title}")
+        state = "folded" if self._body.isHidden() else "unfolded"
+        self.switch.setAccessibleName(f"{title}, {state}")
 
 
 def minutes_and_seconds(seconds: float) -> str:

@@ -22,7 +22,7 @@ LOSS_COLOURS = {"loss": "#56b4e9", "supervised": "#8a8f99", "consistency": "#cc7
 DICE_COLOUR = "#e69f00"
 MOST_POINTS = 1000
 SMOOTHING = 0.95
-HEIGHT = 170
+HEIGHT = 190
 
 
 class _Trace:
@@ -113,7 +113,7 @@ class LearningCurve(QWidget):
         steps = [step for step, _ in progress.validation]
         values = [value for _, value in progress.validation]
         self._dice.setData(steps, values)
-        self.plot.getPlotItem().getAxis("right").setStyle(showValues=bool(values))
+        self.plot.getPlotItem().showAxis("right", bool(values))
         self.summary.setText(self._summary(progress))
 
     def _summary(self, progress: TrainingProgress) -> str:

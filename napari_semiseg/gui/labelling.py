@@ -53,6 +53,7 @@ class Labelling:
         self.saved_at: float | None = None
         self._saves_under_way = 0
         self._checksum: int | None = None
+        self._layer: Labels | None = None  # held: closing, napari empties its list of layers first
         self._layers.label_edited.connect(self._on_edited)
 
     @property
@@ -94,10 +95,10 @@ class Labelling:
             lambda sentence: self._on_unreadable(name, sentence),
         )
 
-    def show_again(self) -> None:
+    def show_again(self, then: Callable[[], None] | None = None) -> None:
         """Show the case on the screen again, after its label or the classes changed."""
-        if self.shown is not None:
-            self.show_case(self.shown)
+        if self.shown is not None and self.reading is None:  # else another one is on its way
+            self.show_case(self.shown, then)
 
     def show_neighbour(self, distance: int) -> None:
         """Show the case that comes ``distance`` places after the one on the screen."""
@@ -119,7 +120,7 @@ class Labelling:
         self._layers.show_case(
             opened.case, opened.volume, opened.label, self._session.records.classes
         )
-        layer = self._layers.label_layer
+        layer = self._layer = self._layers.label_layer
         if layer is not None:
             self._checksum = _checksum(layer.data)
             for event in (layer.events.selected_label, layer.events.mode, layer.events.brush_size):
@@ -140,7 +141,8 @@ class Labelling:
         """Save what was painted and take the case off the screen."""
         self.flush()
         self._layers.clear()
-        self.reading, self.saved_at, self._checksum = None, None, None
+        self.reading, self.saved_at = None, None
+        self._layer, self._checksum = None, None
         self._saves_under_way = 0
         self.shown_changed.emit()
         self.brush_changed.emit()
@@ -149,14 +151,14 @@ class Labelling:
 
     def flush(self) -> None:
         """Send what was painted since the last save on its way to the disk."""
-        study, name, layer = self._session.study, self.shown, self._layers.label_layer
+        study, name, layer = self._session.study, self.shown, self._layer
         if study is None or name is None or layer is None:
             return
         checksum = _checksum(layer.data)
         if checksum == self._checksum:
             return
         self._checksum = checksum
-        voxels = self._layers.label_voxels()
+        voxels = np.array(layer.data)
         self._saves_under_way += 1
         self._session.change(
             lambda study: study_work.keep_label(study, name, voxels),

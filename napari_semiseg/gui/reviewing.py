@@ -126,6 +126,7 @@ class Reviewing:
 
     def show(self, name: str) -> None:
         """Show a case with the maps of the newest run that predicted it."""
+        self.run_shown = None
         self._session.labelling.show_case(name, then=self.show_maps)
 
     def show_maps(self) -> None:
@@ -206,7 +207,7 @@ class Reviewing:
 
         def decided(_: None) -> None:
             if name == self._session.labelling.shown:
-                self._session.labelling.show_case(name, then=self.show_maps)
+                self._session.labelling.show_again(then=self.show_maps)
             if then is not None:
                 then()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -278,13 +279,6 @@ class Session:
             return
         job = self.job = Job(title)
 
-        def stepped(value: Any) -> None:
-            if isinstance(value, JobStep):
-                job.share, job.detail = value.share, value.detail
-                self.job_changed.emit()
-            elif progress is not None:
-                progress(value)
-
         def ended(tell: Callable[[Any], None], what: Any) -> None:
             self._end_job(job)
             tell(what)
@@ -294,9 +288,16 @@ class Session:
             *arguments,
             done=lambda result: ended(done, result),
             failed=lambda sentence: ended(self.tell_problem, sentence),
-            progress=stepped,
+            progress=partial(self._on_job_value, job, progress),
         )
         self.job_changed.emit()
+
+    def _on_job_value(self, job: Job, progress: Callable[[Any], None] | None, value: Any) -> None:
+        if isinstance(value, JobStep):
+            job.share, job.detail = value.share, value.detail
+            self.job_changed.emit()
+        elif progress is not None:
+            progress(value)
 
     def stop_job(self) -> None:
         """Stop the long work after the part that it is at; what it has done is kept."""
@@ -355,13 +356,32 @@ class Session:
         if self._closed:
             return
         self._closed = True
+        self._silence()
         self.labelling.flush()
         if self.job is not None:
             self.job.handle.cancel()
         self.training.close()
         self.lane.finish()
-        if self.study is not None:
-            self.study.close()
+        study, self.study = self.study, None
+        if study is not None:
+            study.close()
+
+    def _silence(self) -> None:
+        """Tell nobody any more: the widgets that listen may be gone before the session is."""
+        for signal in (
+            self.study_changed,
+            self.records_changed,
+            self.job_changed,
+            self.engine_loaded,
+            self.labelling.shown_changed,
+            self.labelling.saved_changed,
+            self.labelling.brush_changed,
+            self.training.changed,
+            self.reviewing.maps_changed,
+            self.reviewing.unsure_changed,
+            self.reviewing.fixed,
+        ):
+            signal.disconnect()
 
 
 def _load_engine() -> tuple[dict[str, type[Method]], Machine]:

@@ -76,7 +76,7 @@ class StatusLine(QWidget):
     def _saved(self) -> str:
         labelling = self._session.labelling
         if labelling.unsaved:
-            return "saving label…"
+            return "saving…"
         if labelling.saved_at is None:
             return ""
-        return f"label saved {how_long_ago(time.time() - labelling.saved_at)}"
+        return f"saved {how_long_ago(time.time() - labelling.saved_at)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from napari_semiseg.gui.advice import PAGES, step_captions
 from napari_semiseg.gui.controls import describe
@@ -44,16 +44,17 @@ class StepBar(QWidget):
         super().__init__()
         self._session = session
         self._group = QButtonGroup(self)
-        self.buttons: list[QToolButton] = []
+        self.buttons: list[QPushButton] = []
+        self._captions: tuple[str, ...] = ()
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         for index, tooltip in enumerate(_TOOLTIPS):
-            step = QToolButton()
+            step = QPushButton()
             step.setCheckable(True)
-            step.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
             step.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-            step.setMinimumHeight(42)
+            step.setMinimumSize(60, 42)
+            step.setStyleSheet("padding: 2px;")
             step.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             step.setShortcut(f"Alt+{index + 1}")
             describe(step, f"Step {index + 1}, {PAGES[index]}", f"{tooltip} (Alt+{index + 1})")
@@ -62,6 +63,7 @@ class StepBar(QWidget):
             layout.addWidget(step, 1)
         self._group.idClicked.connect(self.chosen)
         session.records_changed.connect(self.refresh)
+        session.training.changed.connect(self.refresh)
         self.refresh()
 
     def choose(self, index: int) -> None:
@@ -70,7 +72,11 @@ class StepBar(QWidget):
 
     def refresh(self) -> None:
         """Say what each step still lacks."""
-        for index, text in enumerate(step_captions(self._session.records)):
+        captions = step_captions(self._session.records, self._session.training.active)
+        if captions == self._captions:
+            return
+        self._captions = captions
+        for index, text in enumerate(captions):
             step = self.buttons[index]
             step.setText(f"{index + 1} {PAGES[index]}\n{text}")
             step.setAccessibleName(f"Step {index + 1}, {PAGES[index]}, {text}")

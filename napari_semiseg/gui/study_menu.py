@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSettings, Qt
+from qtpy.QtCore import QSettings
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QFileDialog, QMenu, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QSizePolicy, QWidget
 
 from napari_semiseg.gui.controls import describe
 
@@ -48,7 +48,7 @@ class RecentStudies:
         self._settings.setValue(_KEY, [str(p) for p in (path, *others)][:MOST_RECENT])
 
 
-class StudyMenu(QToolButton):
+class StudyMenu(QPushButton):
     """A button with the name of the study and a menu of what can be done with studies.
 
     Parameters
@@ -63,8 +63,8 @@ class StudyMenu(QToolButton):
         super().__init__()
         self._session = session
         self._recent = recent
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+        # the arrow is part of the text: napari's style has none for buttons with menus
+        self.setStyleSheet("QPushButton::menu-indicator { image: none; width: 0; }")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMinimumHeight(28)
         describe(self, "Study", "Make, open, export or close a study.")

@@ -140,7 +140,6 @@ class SemisegWidget(QWidget):
 
     def _on_study(self) -> None:
         self.show_page(0)
-        self.session.reviewing.measure_missing()
 
     def _refresh(self) -> None:
         opened = self.session.study is not None

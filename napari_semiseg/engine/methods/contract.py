@@ -119,6 +119,8 @@ class Method(ABC):
     uses_unlabelled: ClassVar[bool] = True
     needs_full_precision: ClassVar[bool] = False
     """Train in float32 even where bfloat16 is faster."""
+    unsupervised_terms: ClassVar[tuple[str, ...]] = ("consistency",)
+    """Names of the losses that unlabelled crops give."""
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
 
     def __init__(self, plan: Plan, settings: MethodSettings, fabric: Fabric) -> None:

@@ -53,10 +53,23 @@ def optimise(
         False where the gradient was not finite and the step was left out; the weights are then
         unchanged.
     """
-    for group in optimiser.param_groups:
-        group["lr"] = learning_rate(recipe, clock)
     optimiser.zero_grad()
     fabric.backward(loss)
+    return descend(fabric, network, optimiser, recipe, clock)
+
+
+def descend(
+    fabric: Fabric, network: nn.Module, optimiser: Any, recipe: Recipe, clock: Clock
+) -> bool:
+    """Take the optimiser step for the gradients that a backward pass has left in ``network``.
+
+    Returns
+    -------
+    bool
+        As `optimise`.
+    """
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate(recipe, clock)
     limit = recipe.gradient_clip or math.inf
     norm = fabric.clip_gradients(network, optimiser, max_norm=limit, error_if_nonfinite=False)
     if norm is not None and not torch.isfinite(norm):

@@ -56,6 +56,8 @@ class LabelPage(QWidget):
         self._session = session
         self._labelling = session.labelling
         self._classes: tuple[ClassInfo, ...] = ()
+        self._listed: list[tuple[str, CaseState]] = []
+        self._icons = {state: state_icon(state) for state in CaseState}
         self._brushes = QButtonGroup(self)
         self._brushes.setExclusive(False)
         self._make_case_row()
@@ -164,9 +166,12 @@ class LabelPage(QWidget):
         cases = self._session.records.cases
         shown = self._labelling.reading or self._labelling.shown
         self.case.blockSignals(True)
-        self.case.clear()
-        for case in cases:
-            self.case.addItem(state_icon(case.state), case.name)
+        listed = [(case.name, case.state) for case in cases]
+        if listed != self._listed:
+            self._listed = listed
+            self.case.clear()
+            for name, state in listed:
+                self.case.addItem(self._icons[state], name)
         self.case.setCurrentIndex(self.case.findText(shown) if shown else -1)
         self.case.setPlaceholderText("Choose a scan" if cases else "No scans yet")
         self.case.blockSignals(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -55,14 +56,14 @@ class ReviewPage(QWidget):
         self._reviewing = session.reviewing
         self._classes: tuple[ClassInfo, ...] = ()
         self.predict = button(
-            "&Predict the other scans",
+            "Predic&t the other scans",
             "Predict every scan without a label of yours, with the newest run.",
             self._reviewing.predict_unlabelled,
         )
         self.predict.setMinimumHeight(32)
         self.with_run = caption(faint=True)
         self.table = CaseTable("Predicted scans", with_unsure=True)
-        self.table.setMinimumHeight(150)
+        self.table.setMinimumHeight(130)
         self.table.setToolTip("The most unsure come first. Double-click or press Enter to look.")
         self.table.chosen.connect(self._reviewing.show)
         self._make_maps()
@@ -101,7 +102,7 @@ class ReviewPage(QWidget):
             "&Accept", "Make the prediction the label of this scan (A).", self.accept_case
         )
         self.fix = button(
-            "&Fix", "Copy the prediction into a label of yours and correct it (F).", self.fix_case
+            "Fi&x", "Copy the prediction into a label of yours and correct it (F).", self.fix_case
         )
         self.reject = button("&Reject", "The prediction is not good enough (R).", self.reject_case)
         for made in (self.accept, self.fix, self.reject):
@@ -122,7 +123,7 @@ class ReviewPage(QWidget):
         for index, box in enumerate(self.maps.values()):
             maps.addWidget(box, index // 2, index % 2)
         of_class = QHBoxLayout()
-        of_class.addWidget(caption("Distance and similarity of"))
+        of_class.addWidget(caption("Of class"))
         of_class.addWidget(self.of_class, 1)
         decisions = QHBoxLayout()
         decisions.setSpacing(4)
@@ -136,14 +137,13 @@ class ReviewPage(QWidget):
         layout.addWidget(self.predict)
         layout.addWidget(self.with_run)
         layout.addWidget(self.table, 1)
-        layout.addWidget(heading("Show"))
-        layout.addLayout(maps)
-        layout.addLayout(of_class)
-        layout.addWidget(heading("Decide"))
         layout.addLayout(decisions)
         layout.addWidget(self.why)
         layout.addWidget(self.reason)
         layout.addLayout(onward)
+        layout.addWidget(heading("Show"))
+        layout.addLayout(maps)
+        layout.addLayout(of_class)
 
     def keys(self) -> dict[str, Callable[[], None]]:
         """Return the keys that act on the image while this page is on show."""
@@ -154,10 +154,16 @@ class ReviewPage(QWidget):
             "N": self._next,
         }
 
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Find out what the list lacks when the page comes up (Qt's name)."""
+        super().showEvent(event)
+        self._reviewing.measure_missing()
+
     def refresh(self) -> None:
         """Show what is predicted and what can be decided."""
         records, job = self._session.records, self._session.job
-        self._reviewing.measure_missing()
+        if self.isVisible():
+            self._reviewing.measure_missing()
         self.table.cases.set_cases(self._reviewing.cases(), self._reviewing.unsure)
         shown = self._session.labelling.reading or self._session.labelling.shown
         self.table.select(shown)

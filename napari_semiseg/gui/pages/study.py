@@ -17,12 +17,11 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_semiseg.gui.advice import plural
 from napari_semiseg.gui.case_table import CaseTable
 from napari_semiseg.gui.class_editor import ClassEditor
-from napari_semiseg.gui.controls import allow, button, caption, check, describe, heading
+from napari_semiseg.gui.controls import Fold, allow, button, caption, check, describe, heading
 
 if TYPE_CHECKING:
     from napari_semiseg.gui.session import Session
@@ -55,9 +54,9 @@ class StudyPage(QWidget):
         self.table.chosen.connect(session.labelling.show_case)
         self.table.selected.connect(self._refresh_buttons)
         self.classes = ClassEditor(session)
-        self.problems = QCollapsible("Files that were not added")
+        self.problems = Fold("Files not taken over", "Why some files were not taken over.")
         self._problem_text = caption()
-        self.problems.addWidget(self._problem_text)
+        self.problems.add(self._problem_text)
         self._lay_out()
         session.records_changed.connect(self.refresh)
         session.job_changed.connect(self._refresh_buttons)
@@ -65,7 +64,7 @@ class StudyPage(QWidget):
         self.refresh()
 
     def _lay_out(self) -> None:
-        self.add_files = button("Add &files…", "Add scans from files.", self._ask_files)
+        self.add_files = button("Add fil&es…", "Add scans from files.", self._ask_files)
         self.add_folder = button(
             "Add f&older…",
             "Add all scans in a folder: NIfTI, NRRD, MetaImage or DICOM, also in folders inside.",
@@ -76,9 +75,9 @@ class StudyPage(QWidget):
             "Take label files over; each belongs to the scan with the same name.",
             self._ask_labels,
         )
-        self.open = button("O&pen scan", "Show the selected scan.", self._open)
+        self.open = button("Ope&n scan", "Show the selected scan.", self._open)
         self.hold_out = button(
-            "&Held-out",
+            "Hel&d-out",
             "Lock the selected scan: it is never trained on and measures quality.",
             self._toggle_hold_out,
         )
@@ -108,7 +107,7 @@ class StudyPage(QWidget):
         self.table.cases.set_cases(self._session.records.cases)
         problems = self._session.problems
         self.problems.setVisible(bool(problems))
-        self.problems.setText(f"{plural(len(problems), 'file')} not taken over")
+        self.problems.set_title(f"{plural(len(problems), 'file')} not taken over")
         self._problem_text.setText("\n\n".join(problems))
         self._refresh_buttons()
 

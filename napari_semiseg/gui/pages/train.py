@@ -20,12 +20,11 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_semiseg.engine.errors import SemisegError
 from napari_semiseg.engine.training.settings import DEFAULT_MINUTES, TrainingSettings
 from napari_semiseg.gui.advice import why_not_train
-from napari_semiseg.gui.controls import allow, button, caption, describe
+from napari_semiseg.gui.controls import Fold, allow, button, caption, describe, heading
 from napari_semiseg.gui.curve import LearningCurve
 from napari_semiseg.gui.settings_form import SettingsForm
 
@@ -125,12 +124,13 @@ class TrainPage(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Device", self.device)
         form.addRow("Seed", self.seed)
-        self.advanced = QCollapsible("Advanced")
-        self.advanced.setToolTip("Device, seed and the settings of the method.")
-        self.advanced.addWidget(general)
-        self.plan = QCollapsible("What was planned, and why")
+        self.advanced = Fold("Advanced", "Device, seed and the settings of the method.")
+        self.advanced.add(general)
+        self.plan = Fold(
+            "What was planned, and why", "Network, patch and voxel size of this run, with reasons."
+        )
         self._plan_text = caption()
-        self.plan.addWidget(self._plan_text)
+        self.plan.add(self._plan_text)
 
     def _make_actions(self) -> None:
         self.start = button(
@@ -148,7 +148,8 @@ class TrainPage(QWidget):
     def _lay_out(self) -> None:
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        form.addRow("Method", self.method)
+        form.addRow(heading("Method"))
+        form.addRow(self.method)
         form.addRow(self.summary)
         form.addRow("Recipe", self.preset)
         time = QHBoxLayout()
@@ -159,12 +160,16 @@ class TrainPage(QWidget):
         budgets.setSpacing(4)
         for made in self.budgets:
             budgets.addWidget(made, 1)
+        self.choices = QWidget()
+        choices = QVBoxLayout(self.choices)
+        choices.setContentsMargins(0, 0, 0, 0)
+        choices.addLayout(form)
+        choices.addLayout(budgets)
+        choices.addWidget(self.advanced)
+        choices.addWidget(self.start)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(form)
-        layout.addLayout(budgets)
-        layout.addWidget(self.advanced)
-        layout.addWidget(self.start)
+        layout.addWidget(self.choices)
         layout.addWidget(self.resume)
         layout.addWidget(self.why)
         layout.addWidget(self.curve)
@@ -190,13 +195,13 @@ class TrainPage(QWidget):
     def _on_method(self) -> None:
         method = self._session.methods.get(self.method.currentData())
         if self._form is not None:
-            self.advanced.removeWidget(self._form)
+            self._form.hide()
             self._form.deleteLater()
             self._form = None
         if method is not None:
             self.summary.setText(method.summary)
             self._form = SettingsForm(method.Settings)
-            self.advanced.addWidget(self._form)
+            self.advanced.add(self._form)
 
     def _on_minutes(self, minutes: float) -> None:
         share = math.log(minutes / SHORTEST) / math.log(LONGEST / SHORTEST)
@@ -243,7 +248,8 @@ class TrainPage(QWidget):
         reason = why_not_train(records, training.active) or loading
         allow(self.start, reason)
         self.why.setText(reason or "")
-        self.why.setVisible(reason is not None)
+        self.why.setVisible(reason is not None and not training.active)
+        self.choices.setVisible(not training.active)  # the curve has their room meanwhile
         self.resume.setVisible(records.unfinished_run is not None and not training.active)
         allow(self.resume, reason)
         progress = training.progress

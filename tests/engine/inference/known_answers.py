@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from napari_semiseg.engine.methods.contract import Method, PatchMaps, Paper
+from napari_semiseg.engine.methods.contract import Method, Paper, PatchMaps
 from napari_semiseg.engine.networks.specification import NetworkSpecification
 from napari_semiseg.engine.planning.plan import Normalisation, Plan
 from napari_semiseg.engine.planning.presets import recipe_of

@@ -75,5 +75,5 @@ def test_class_names_and_a_notice_lie_beside_the_files(tmp_path, maps):
 
 def test_a_folder_that_cannot_be_made_is_refused_in_one_sentence(tmp_path, maps):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StudyError, match="cannot be written .*choose another"):
+    with pytest.raises(StudyError, match=r"cannot be written .*choose another"):
         write_maps(tmp_path / "file", maps, CLASSES)

@@ -1,9 +1,10 @@
 """All maps come on the scan's own grid, whatever its orientation, voxel size and number of slices."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.ndimage
-import torch
 
 from napari_semiseg.engine.errors import ScanMissing, StudyError
 from napari_semiseg.engine.inference import maps, prediction
@@ -31,14 +32,6 @@ from tests.engine.small_study import make_study
 ORIENTATIONS = ("RAS", "LPI", "ASR", "PIR", "SRA", "LAS")
 
 
-@pytest.fixture(autouse=True)
-def _two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 def maps_of(method, volume, kinds=MAP_KINDS):
     return finish(predict_case(method, "a case", volume, kinds))[1]
 
@@ -56,12 +49,15 @@ def test_a_threshold_gives_the_exact_native_mask_in_every_orientation(axes):
 
 
 @pytest.mark.parametrize("axes", ORIENTATIONS)
-def test_a_coarser_model_grid_gives_the_mask_back_but_for_its_border(axes):
+def test_a_coarser_model_grid_gives_the_mask_back_but_for_its_corners(axes):
     mask = np.zeros((24, 20, 28), bool)
     mask[4:16, 2:12, 10:24] = True
     plan = make_plan(spacing=(2.0, 2.0, 2.0))
     found = maps_of(Threshold(plan), make_volume(mask, axes))
-    np.testing.assert_array_equal(found.prediction == 3, mask)
+    different = np.argwhere((found.prediction == 3) != mask)
+    assert {tuple(corner) for corner in different} <= set(
+        itertools.product((4, 15), (2, 11), (10, 23))
+    )
 
 
 def test_nested_classes_keep_their_values_and_their_order():

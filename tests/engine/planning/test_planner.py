@@ -57,9 +57,7 @@ spacings = st.tuples(st.floats(0.3, 10.0), st.floats(0.2, 3.0), st.floats(0.2, 3
     device=st.sampled_from(["cpu", "cuda", "mps"]),
     preset=st.sampled_from(["modern", "paper"]),
 )
-def test_any_scan_on_any_machine_gets_a_plan_that_trains(
-    shape, spacing, gigabytes, device, preset
-):
+def test_any_scan_on_any_machine_gets_a_plan_that_trains(shape, spacing, gigabytes, device, preset):
     plan = plan_of((shape, spacing), preset, on=machine(device, gigabytes))
     assert_trainable(plan)
     assert all(
