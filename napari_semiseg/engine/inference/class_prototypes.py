@@ -19,7 +19,7 @@ from napari_semiseg.engine.sampling.patch_cache import CachedCase
 CASES_READ = 20
 
 
-def measure_prototypes(method: Method, cases: Sequence[CachedCase]) -> torch.Tensor:
+def measure_prototypes(method: Method, cases: Sequence[CachedCase]) -> torch.Tensor | None:
     """Average the method's features over each class, one window around each class and case.
 
     Parameters
@@ -27,12 +27,13 @@ def measure_prototypes(method: Method, cases: Sequence[CachedCase]) -> torch.Ten
     method : Method
         Trained method.
     cases : sequence of CachedCase
-        Labelled cases, one of them at least with a voxel of a class; of such, the first 20 are read.
+        Labelled cases; of those with a voxel of a class, the first 20 are read.
 
     Returns
     -------
-    Tensor
-        (C, F) float32 on the method's device; a class that no case shows has zeros.
+    Tensor or None
+        (C, F) float32 on the method's device; a class that no case shows has zeros. None where no
+        case shows any.
     """
     sums: torch.Tensor | None = None
     counts = torch.zeros(method.plan.classes, device=method.fabric.device)
@@ -48,8 +49,7 @@ def measure_prototypes(method: Method, cases: Sequence[CachedCase]) -> torch.Ten
             inside, count = masked_sums(features, masks)
             sums = inside[0] if sums is None else sums + inside[0]
             counts += count[0]
-    assert sums is not None
-    return sums / counts.clamp_min(1).unsqueeze(1)
+    return None if sums is None else sums / counts.clamp_min(1).unsqueeze(1)
 
 
 def _inside(centre: np.ndarray, case: CachedCase, patch: tuple[int, int, int]) -> np.ndarray:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.inference.class_prototypes import measure_prototypes
 from napari_semiseg.engine.inference.maps import MAP_KINDS, CaseMaps, allocate
 from napari_semiseg.engine.inference.windows import BlendedMaps, slide
 from napari_semiseg.engine.methods.assembly import restore
@@ -22,7 +23,7 @@ from napari_semiseg.engine.methods.contract import Method
 from napari_semiseg.engine.parts.signed_distance import exact_distance
 from napari_semiseg.engine.planning.machine import describe_machine
 from napari_semiseg.engine.sampling.model_grid import ModelGrid
-from napari_semiseg.engine.sampling.patch_cache import prepare_image
+from napari_semiseg.engine.sampling.patch_cache import cache_cases, prepare_image
 from napari_semiseg.engine.study import Case, CaseState, Study
 from napari_semiseg.engine.volumes import Geometry, Volume
 
@@ -182,6 +183,10 @@ def predict(
         )
     chosen = [study.case(name) for name in names]
     method, _ = restore(record.folder, describe_machine(device))
+    if method.prototypes is None and "similarity" in kinds:
+        # A run that was killed never measured them; the labelled cases of now serve as well.
+        labelled = cache_cases(study, method.plan, study.labelled_cases(), with_labels=True)
+        method.prototypes = measure_prototypes(method, list(labelled))
     for index, case in enumerate(chosen):
         maps = yield from predict_of_many(method, study, case, index, len(chosen), kinds)
         if store:

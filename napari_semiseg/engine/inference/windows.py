@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_semiseg.engine.errors import TrainingError
 from napari_semiseg.engine.inference.maps import allocate
 from napari_semiseg.engine.methods.contract import Method, PatchMaps
 from napari_semiseg.engine.parts.prototypes import cosine_similarity_map
@@ -130,7 +131,21 @@ class _Canvas:
         self.counts: list[int] = []
 
     def add(self, image: np.ndarray, places: list[tuple[int, ...]]) -> None:
-        """Run the windows at ``places`` and add their maps."""
+        """Run the windows at ``places`` and add their maps; half of them where memory is short."""
+        try:
+            self._add(image, places)
+        except torch.OutOfMemoryError as problem:
+            if len(places) == 1:
+                raise TrainingError(
+                    "The device has too little free memory for one window of this model; close "
+                    "other programs or predict on the CPU (--device cpu)."
+                ) from problem
+            torch.cuda.empty_cache()
+            half = len(places) // 2
+            self.add(image, places[:half])
+            self.add(image, places[half:])
+
+    def _add(self, image: np.ndarray, places: list[tuple[int, ...]]) -> None:
         patch = self.method.plan.patch
         boxes = [
             tuple(slice(start, start + size) for start, size in zip(place, patch, strict=True))

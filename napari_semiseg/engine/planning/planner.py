@@ -22,7 +22,7 @@ from napari_semiseg.engine.planning.presets import recipe_of
 
 BOTTLENECK = 4  # voxels; below 3, bfloat16 weight gradients on the CPU are now and then NaN
 FROM_THE_STUDY = ("class_values", "channels", "network.classes", "network.channels")
-COARSEST = 3.0  # never more than this factor above the scans' own voxel size
+COARSEST = 3.0  # no axis is coarsened beyond this factor times the finest of the scan
 PATCHES_A_SCAN = 2.0  # a scan larger than this many patches is coarsened
 BYTES_A_VOXEL_AND_FILTER = 150  # 23 to 60 are kept for the backward pass; the rest is workspace
 PAPER_PATCH = (80, 112, 112)
@@ -116,13 +116,14 @@ def _spacing(
         return _triple(spacing), np.round(extent / spacing).astype(int)
     allowed = PATCHES_A_SCAN * _voxel_budget(machine, preset)
     coarse = spacing.copy()
+    limit = np.maximum(spacing, COARSEST * spacing.min())  # thick slices stay as they are
     while np.prod(extent / coarse) > allowed:
-        free = (coarse < spacing * COARSEST - 1e-9) & (extent / coarse > 2 * BOTTLENECK)
+        free = (coarse < limit - 1e-9) & (extent / coarse > 2 * BOTTLENECK)
         if not free.any():
             break
         finest = coarse[free].min()
         coarse[free & (coarse <= finest * 1.001)] = finest * 1.05
-    coarse = np.minimum(coarse, spacing * COARSEST)
+    coarse = np.minimum(coarse, limit)
     if np.allclose(coarse, spacing):
         reasons.append("Voxel size: as scanned.")
     else:

@@ -104,9 +104,7 @@ def _label(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> np.ndarray:
             "unlabelled."
         )
     indices = class_indices(native, plan.class_values)
-    key = _key(
-        "label", hashlib.sha256(indices.tobytes()).hexdigest(), str(grid), plan.classes
-    )
+    key = _key("label", hashlib.sha256(indices.tobytes()).hexdigest(), str(grid), plan.classes)
     return _cached(study, key, lambda: grid.resample_label(indices, plan.classes))
 
 

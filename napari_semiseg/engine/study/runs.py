@@ -216,7 +216,9 @@ class RunTable:
         )
 
     def newest_usable(self) -> Run:
-        """Return the newest run that is finished, or stopped with a checkpoint.
+        """Return the newest run that is finished, or has a checkpoint and did not fail.
+
+        A run that is going on, or whose program was killed, counts with its last checkpoint.
 
         Returns
         -------
@@ -229,7 +231,7 @@ class RunTable:
             If no run can be used yet.
         """
         for run in reversed(self.all()):
-            if run.status == "finished" or (run.status == "stopped" and run.has_checkpoint):
+            if run.status == "finished" or (run.status != "failed" and run.has_checkpoint):
                 return run
         raise StudyError(
             f"The study {self._records.folder.stem} has no trained run yet: train first."

@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 import scipy.ndimage
+import torch
 
-from napari_semiseg.engine.errors import ScanMissing, StudyError
+from napari_semiseg.engine.errors import ScanMissing, StudyError, TrainingError
 from napari_semiseg.engine.inference import maps, prediction
 from napari_semiseg.engine.inference.maps import MAP_KINDS
 from napari_semiseg.engine.inference.prediction import (
@@ -16,6 +17,7 @@ from napari_semiseg.engine.inference.prediction import (
     predict_case,
     predict_of_many,
 )
+from napari_semiseg.engine.inference.windows import slide
 from napari_semiseg.engine.methods.registry import available_methods
 from napari_semiseg.engine.study import CaseState
 from napari_semiseg.engine.training.loop import train
@@ -271,3 +273,43 @@ def test_a_scan_that_moved_is_named(trained, tmp_path):
     (tmp_path / "images" / "case_02.nii.gz").unlink()
     with pytest.raises(ScanMissing, match="case_02"):
         list(predict(trained, device="cpu"))
+
+
+def test_a_run_without_prototypes_measures_them_when_a_similarity_map_is_wanted(
+    tmp_path, monkeypatch
+):
+    study = make_study(tmp_path)
+    for _ in train(study, TrainingSettings(method="supervised", steps=2)):
+        pass
+    restored = prediction.restore
+
+    def as_if_killed(*arguments):
+        method, checkpoint = restored(*arguments)
+        method.prototypes = None
+        return method, checkpoint
+
+    monkeypatch.setattr(prediction, "restore", as_if_killed)
+    *_, last = prediction.predict(study, cases=["case_03"])
+    assert last.maps.similarity.shape[0] == 3
+
+
+def test_windows_are_halved_when_memory_is_short_and_one_too_large_is_a_sentence(monkeypatch):
+    method = Threshold(make_plan())
+    image = np.random.default_rng(0).normal(size=(1, 14, 14, 14)).astype(np.float32)
+    whole = finish(slide(method, image))[1].probabilities
+    plain = method.predict
+
+    def at_most_one(patch, uncertainty=True):
+        if len(patch) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return plain(patch, uncertainty)
+
+    monkeypatch.setattr(method, "predict", at_most_one)
+    np.testing.assert_allclose(finish(slide(method, image))[1].probabilities, whole)
+
+    def never(patch, uncertainty=True):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(method, "predict", never)
+    with pytest.raises(TrainingError, match="too little free memory"):
+        finish(slide(method, image))
