@@ -25,6 +25,8 @@ WINDOW = (1440, 900)
 LARGEST_BYTES = 400_000
 PATIENCE_SECONDS = 1200.0
 SHOWN = "brain_07"
+MOST_PREDICTED = 6
+"""Enough for a picture of the list."""
 
 
 def wait(until: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
@@ -94,7 +96,9 @@ def main() -> None:
         wait(lambda: not session.training.active)
         desk.show_page(PAGES.index("Review"))
         session.reviewing.predict_unlabelled()
-        wait(lambda: session.job is None and not session.lane.busy)
+        wait(lambda: session.job is None or len(session.reviewing.cases()) >= MOST_PREDICTED)
+        session.stop_job()
+        wait(lambda: not session.lane.busy)
         session.reviewing.show(SHOWN)
         wait(lambda: session.reviewing.run_shown is not None)
         picture(viewer, chosen.folder / "review.png")

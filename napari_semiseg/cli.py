@@ -19,14 +19,19 @@ from napari_semiseg.console import (
     clock,
     one_sentence,
     progress_bar,
-    stop_on_interrupt,
     table,
     tell_people,
 )
 from napari_semiseg.engine.errors import SettingsError
+from napari_semiseg.headless import (
+    evaluate_run,
+    evaluation_table,
+    status_of,
+    status_tables,
+    train_run,
+)
 
 if TYPE_CHECKING:
-    from napari_semiseg.engine.evaluation.held_out import Evaluation
     from napari_semiseg.engine.study import Study
     from napari_semiseg.engine.training.settings import TrainingSettings
 
@@ -143,7 +148,7 @@ def train(
             chosen = _training_settings(
                 opened, method, minutes, steps, seed, preset, settings or [], device, resume
             )
-            data = _train(opened, chosen, resume)
+            data = train_run(opened, chosen, resume)
         text = f"Run {data['run']} {data['status']}: {data['steps']} steps in {clock(data['seconds'])}."
         Report(as_json).tell(data, text)
 
@@ -192,8 +197,8 @@ def evaluate(
         from napari_semiseg.engine.study import Study
 
         with Study.open(study) as opened:
-            evaluation = _evaluate(opened, run, device)
-        Report(as_json).tell(evaluation.to_dict(), lambda: _evaluation_table(evaluation))
+            evaluation = evaluate_run(opened, run, device)
+        Report(as_json).tell(evaluation.to_dict(), lambda: evaluation_table(evaluation))
 
 
 @app.command()
@@ -239,8 +244,8 @@ def status(study: StudyPath, as_json: Json = False) -> None:
         from napari_semiseg.engine.study import Study
 
         with Study.open(study) as opened:
-            data = _status(opened)
-        Report(as_json).tell(data, lambda: _status_tables(data))
+            data = status_of(opened)
+        Report(as_json).tell(data, lambda: status_tables(data))
 
 
 @app.command()
@@ -270,7 +275,7 @@ def demo(
     with one_sentence(as_json):
         from napari_semiseg.demo import run_demo
 
-        data = run_demo(out, minutes, _train, _evaluate)
+        data = run_demo(out, minutes)
         Report(as_json).tell(
             data,
             f"Held-out Dice {data['dice']:.3f} after {minutes:g} minutes with "
@@ -316,7 +321,7 @@ def _training_settings(
     if minutes is not None or steps is not None:
         changes |= {"minutes": minutes, "steps": steps}
     if resume is not None:
-        if assignments or method is not None:
+        if assignments or method not in (None, study.run(resume).method):
             raise SettingsError("A resumed run keeps its method and settings; leave them out.")
         return training_settings(**settings_of_run(study.run(resume)).model_dump() | changes)
     key = method or "ua-mt"
@@ -341,113 +346,6 @@ def _assignment(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except json.JSONDecodeError:
         return name, value
-
-
-def _train(study: Study, settings: TrainingSettings, resume: str | None = None) -> dict[str, Any]:
-    """Train with a progress bar; Ctrl-C asks for a stop and waits for the checkpoint."""
-    from napari_semiseg.engine.training import events
-    from napari_semiseg.engine.training.loop import train as train_study
-
-    data: dict[str, Any] = {}
-    answer = "Stopping; the checkpoint is being written …"
-    with progress_bar() as bar, stop_on_interrupt(answer) as interrupted:
-        task = bar.add_task("Preparing", total=1.0, note="")
-        work = train_study(study, settings, resume)
-        event = next(work)
-        while True:
-            _show(event, bar, task, data)
-            try:
-                event = work.send(events.Stop() if interrupted.is_set() else None)
-            except StopIteration:
-                return data
-
-
-def _show(event: Any, bar: Any, task: Any, data: dict[str, Any]) -> None:
-    from napari_semiseg.engine.training import events
-
-    match event:
-        case events.Preparing(done, total, what):
-            bar.update(task, note=f"{what} {done}/{total}")
-        case events.Started():
-            data |= {"run": event.run, "method": event.method_title, "device": event.device}
-            data |= {"labelled": event.labelled, "unlabelled": event.unlabelled}
-            data["plan"] = event.plan
-            bar.update(task, description=event.method_title)
-            for reason in event.plan["reasons"]:
-                tell_people(reason, style="dim")
-        case events.Progress():
-            left = clock(event.remaining)
-            note = f"step {event.step}, loss {event.scalars['loss']:.3f}, {left} left"
-            bar.update(task, completed=event.share, note=note)
-            data["loss"] = event.scalars["loss"]
-        case events.Validated():
-            data["validation_dice"] = event.mean
-            tell_people(f"Dice on the validation cases after {event.step} steps: {event.mean:.3f}")
-        case events.Warned(sentence):
-            tell_people(sentence, style="yellow")
-        case events.Finished():
-            data |= {"status": event.status, "steps": event.steps}
-            data["seconds"] = round(event.seconds, 1)
-
-
-def _evaluate(study: Study, run: str | None, device: str = "auto") -> Evaluation:
-    from napari_semiseg.engine.evaluation.held_out import evaluate as evaluate_study
-    from napari_semiseg.engine.inference.prediction import Predicting
-
-    with progress_bar() as bar:
-        task = bar.add_task("Evaluating", total=1.0, note="")
-        work = evaluate_study(study, run, device)
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as finished:
-                return finished.value
-            if isinstance(event, Predicting):
-                done = (event.index + event.share) / event.total
-                bar.update(task, completed=done, note=event.case)
-
-
-def _number(value: float | None, digits: int = 3) -> str | None:
-    return None if value is None else f"{value:.{digits}f}"
-
-
-def _evaluation_table(evaluation: Evaluation) -> None:
-    rows = [
-        (case, name, _number(scores["dice"]), _number(scores["hd95"], 2), _number(scores["asd"], 2))
-        for case, classes in [*evaluation.cases.items(), ("mean", evaluation.mean)]
-        for name, scores in classes.items()
-    ]
-    title = f"Run {evaluation.run} on {len(evaluation.cases)} held-out cases"
-    table(title, ("case", "class", "Dice", "HD95 mm", "ASD mm"), rows)
-
-
-def _status(study: Study) -> dict[str, Any]:
-    cases = study.cases()
-    return {
-        "study": str(study.path),
-        "name": study.name,
-        "classes": _classes(study),
-        "cases": {case.name: str(case.state) for case in cases},
-        "labelled": len(study.labelled_cases()),
-        "unlabelled": len(study.unlabelled_cases()),
-        "held_out": len(study.held_out_cases()),
-        "runs": [
-            {"run": run.identifier, "method": run.method, "status": run.status, "seed": run.seed}
-            for run in study.runs()
-        ],
-    }
-
-
-def _status_tables(data: dict[str, Any]) -> None:
-    title = (
-        f"{data['name']}: {data['labelled']} labelled, {data['unlabelled']} unlabelled, "
-        f"{data['held_out']} held out"
-    )
-    table(title, ("case", "state"), list(data["cases"].items()))
-    if data["runs"]:
-        table(
-            "Runs", ("run", "method", "status"), [tuple(run.values())[:3] for run in data["runs"]]
-        )
 
 
 def _has_screen() -> bool:

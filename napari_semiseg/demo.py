@@ -7,7 +7,6 @@ the picture.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +14,16 @@ import numpy as np
 
 from napari_semiseg.console import progress_bar
 from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.headless import evaluate_run, train_run
 
 if TYPE_CHECKING:
-    from napari_semiseg.engine.evaluation.held_out import Evaluation
     from napari_semiseg.engine.inference.maps import CaseMaps
     from napari_semiseg.engine.study import Study
-    from napari_semiseg.engine.training.settings import TrainingSettings
 
 METHOD = "mean-teacher"
 LABELLED = 3
 HELD_OUT = 4
 MARK = "made-by-the-demo.txt"
-Trainer = Callable[["Study", "TrainingSettings"], dict[str, Any]]
-Evaluator = Callable[["Study", str], "Evaluation"]
 
 # Anchor colours of the maps, evenly spaced from the low to the high end of their range.
 MAGMA = ("#000004", "#3b0f70", "#8c2981", "#de4968", "#fe9f6d", "#fcfdbf")
@@ -35,7 +31,7 @@ VIRIDIS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 DIVERGING = ("#8e0152", "#de77ae", "#f7f7f7", "#7fbc41", "#276419")
 
 
-def run_demo(out: Path, minutes: float, train: Trainer, evaluate: Evaluator) -> dict[str, Any]:
+def run_demo(out: Path, minutes: float) -> dict[str, Any]:
     """Run the demo and return where everything lies.
 
     Parameters
@@ -44,8 +40,6 @@ def run_demo(out: Path, minutes: float, train: Trainer, evaluate: Evaluator) -> 
         Folder for the study, the maps and the picture; a former demo in it is replaced.
     minutes : float
         Training time.
-    train, evaluate : callable
-        The command line's verbs, which show progress.
 
     Raises
     ------
@@ -57,9 +51,9 @@ def run_demo(out: Path, minutes: float, train: Trainer, evaluate: Evaluator) -> 
     settings = training_settings(method=METHOD, minutes=minutes, validation_cases=0)
     _empty(out)
     with _study(out) as study:
-        trained = train(study, settings)
+        trained = train_run(study, settings)
         maps = _predict(study, trained["run"], out / "maps")
-        evaluation = evaluate(study, trained["run"])
+        evaluation = evaluate_run(study, trained["run"])
         picture = _picture(study, maps, out / "demo.png")
         return {
             "study": str(study.path),

@@ -147,6 +147,14 @@ def test_the_same_verbs_speak_to_people_too(run, study, scans):
     assert "held-out" in run("status", study).out
 
 
+def test_a_resumed_run_keeps_its_method_and_settings(run, study):
+    run("train", study, "--method", "supervised", "--steps", 1)
+    again = ("train", study, "--resume", "001-supervised", "--steps", 2)
+    run(*again, "--method", "dtc").assert_refused("leave them out")
+    run(*again, "--set", "recipe.learning_rate=1").assert_refused("leave them out")
+    assert run(*again, "--method", "supervised").status == 0
+
+
 def test_a_stopped_run_is_resumed_with_a_new_budget(run, study):
     run("train", study, "--method", "supervised", "--steps", 1, *TINY)
     again = run("train", study, "--resume", "001-supervised", "--steps", 3, "--json")
@@ -384,7 +392,6 @@ def test_a_label_value_without_a_class_is_refused(run, study, scans):
         (["train", "--set", "pases=4"], ["“pases”"]),
         (["train", "--set", "patch=large"], ["patch"]),
         (["train", "--resume", "009-dtc"], ["009-dtc"]),
-        (["train", "--resume", "001-ua-mt", "--method", "dtc"], ["leave them out"]),
         (["label", "case_99", "label.nii.gz"], ["case_99"]),
         (["label", "case_02", "gone.nii.gz"], ["gone.nii.gz"]),
         (["predict", "--out", "OUT"], ["train first"]),

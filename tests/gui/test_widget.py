@@ -10,6 +10,8 @@ from napari_semiseg.engine.training.settings import TrainingSettings
 from napari_semiseg.gui.widget import TITLE, SemisegWidget
 
 PATIENCE = 60_000
+SMALL = {"patch": (8, 8, 8), "network.filters": 2, "network.strides": [[2, 2, 2]]}
+"""A network that trains and predicts in no time."""
 
 
 @pytest.fixture
@@ -58,7 +60,10 @@ def test_napari_opens_it_from_the_manifest(viewer, qtbot, monkeypatch, recent):
     widget.session.close()
 
 
-def test_a_study_goes_from_scans_to_reviewed_labels(docked, qtbot, scan_folder, tmp_path):
+def test_a_study_goes_from_scans_to_reviewed_labels(
+    docked, qtbot, scan_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("napari_semiseg.engine.training.loop.PREVIEW_SECONDS", 0.0)
     session = docked.session
     session.new_study(tmp_path / "boxes")
     qtbot.waitUntil(lambda: session.study is not None, timeout=PATIENCE)
@@ -76,8 +81,7 @@ def test_a_study_goes_from_scans_to_reviewed_labels(docked, qtbot, scan_folder, 
 
     docked.show_page(2)
     shown(qtbot, session, "scan_2")
-    overrides = {"patch": (8, 8, 8)}
-    session.training.start(TrainingSettings(steps=6, device="cpu", plan_overrides=overrides))
+    session.training.start(TrainingSettings(steps=6, device="cpu", plan_overrides=SMALL))
     assert not docked.train_page.start.isEnabled()
     qtbot.waitUntil(lambda: "prediction" in session.layers.map_layers(), timeout=PATIENCE)
     qtbot.waitUntil(lambda: not session.training.active, timeout=PATIENCE)
@@ -121,8 +125,7 @@ def test_closing_the_viewer_during_training_leaves_a_checkpoint_and_the_last_str
     viewer.window.add_dock_widget(widget, name=TITLE, area="right")
     session = opened(qtbot, widget, study_path)
     shown(qtbot, session, "scan_1")
-    overrides = {"patch": (8, 8, 8)}
-    session.training.start(TrainingSettings(minutes=5, device="cpu", plan_overrides=overrides))
+    session.training.start(TrainingSettings(minutes=5, device="cpu", plan_overrides=SMALL))
     qtbot.waitUntil(lambda: session.training.progress.step >= 2, timeout=PATIENCE)
     paint_box(session)
     viewer.close()

@@ -1,0 +1,129 @@
+"""The long verbs of the command line with their progress bars, and the tables that they print.
+
+Called by the commands in `cli` and by the demo. Engine imports are inside the functions, so that
+``--help`` stays instant.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_semiseg.console import clock, progress_bar, stop_on_interrupt, table, tell_people
+
+if TYPE_CHECKING:
+    from napari_semiseg.engine.evaluation.held_out import Evaluation
+    from napari_semiseg.engine.study import Study
+    from napari_semiseg.engine.training.settings import TrainingSettings
+
+
+def train_run(
+    study: Study, settings: TrainingSettings, resume: str | None = None
+) -> dict[str, Any]:
+    """Train with a progress bar; Ctrl-C asks for a stop and waits for the checkpoint."""
+    from napari_semiseg.engine.training import events
+    from napari_semiseg.engine.training.loop import train as train_study
+
+    data: dict[str, Any] = {}
+    answer = "Stopping; the checkpoint is being written …"
+    with progress_bar() as bar, stop_on_interrupt(answer) as interrupted:
+        task = bar.add_task("Preparing", total=1.0, note="")
+        work = train_study(study, settings, resume)
+        event = next(work)
+        while True:
+            _show(event, bar, task, data)
+            try:
+                event = work.send(events.Stop() if interrupted.is_set() else None)
+            except StopIteration:
+                return data
+
+
+def _show(event: Any, bar: Any, task: Any, data: dict[str, Any]) -> None:
+    from napari_semiseg.engine.training import events
+
+    match event:
+        case events.Preparing(done, total, what):
+            bar.update(task, note=f"{what} {done}/{total}")
+        case events.Started():
+            data |= {"run": event.run, "method": event.method_title, "device": event.device}
+            data |= {"labelled": event.labelled, "unlabelled": event.unlabelled}
+            data["plan"] = event.plan
+            bar.update(task, description=event.method_title)
+            for reason in event.plan["reasons"]:
+                tell_people(reason, style="dim")
+        case events.Progress():
+            left = clock(event.remaining)
+            note = f"step {event.step}, loss {event.scalars['loss']:.3f}, {left} left"
+            bar.update(task, completed=event.share, note=note)
+            data["loss"] = event.scalars["loss"]
+        case events.Validated():
+            data["validation_dice"] = event.mean
+            tell_people(f"Dice on the validation cases after {event.step} steps: {event.mean:.3f}")
+        case events.Warned(sentence):
+            tell_people(sentence, style="yellow")
+        case events.Finished():
+            data |= {"status": event.status, "steps": event.steps}
+            data["seconds"] = round(event.seconds, 1)
+
+
+def evaluate_run(study: Study, run: str | None, device: str = "auto") -> Evaluation:
+    """Measure a run on the held-out cases with a progress bar."""
+    from napari_semiseg.engine.evaluation.held_out import evaluate as evaluate_study
+    from napari_semiseg.engine.inference.prediction import Predicting
+
+    with progress_bar() as bar:
+        task = bar.add_task("Evaluating", total=1.0, note="")
+        work = evaluate_study(study, run, device)
+        while True:
+            try:
+                event = next(work)
+            except StopIteration as finished:
+                return finished.value
+            if isinstance(event, Predicting):
+                done = (event.index + event.share) / event.total
+                bar.update(task, completed=done, note=event.case)
+
+
+def _number(value: float | None, digits: int = 3) -> str | None:
+    return None if value is None else f"{value:.{digits}f}"
+
+
+def evaluation_table(evaluation: Evaluation) -> None:
+    """Print Dice, HD95 and ASD of every case and class, and their means."""
+    rows = [
+        (case, name, _number(scores["dice"]), _number(scores["hd95"], 2), _number(scores["asd"], 2))
+        for case, classes in [*evaluation.cases.items(), ("mean", evaluation.mean)]
+        for name, scores in classes.items()
+    ]
+    title = f"Run {evaluation.run} on {len(evaluation.cases)} held-out cases"
+    table(title, ("case", "class", "Dice", "HD95 mm", "ASD mm"), rows)
+
+
+def status_of(study: Study) -> dict[str, Any]:
+    """Return the cases, their states and the runs of a study, ready for JSON."""
+    cases = study.cases()
+    return {
+        "study": str(study.path),
+        "name": study.name,
+        "classes": {info.value: info.name for info in study.classes},
+        "cases": {case.name: str(case.state) for case in cases},
+        "labelled": len(study.labelled_cases()),
+        "unlabelled": len(study.unlabelled_cases()),
+        "held_out": len(study.held_out_cases()),
+        "runs": [
+            {"run": run.identifier, "method": run.method, "status": run.status, "seed": run.seed}
+            for run in study.runs()
+        ],
+    }
+
+
+def status_tables(data: dict[str, Any]) -> None:
+    """Print what `status_of` returned."""
+    title = (
+        f"{data['name']}: {data['labelled']} labelled, {data['unlabelled']} unlabelled, "
+        f"{data['held_out']} held out"
+    )
+    table(title, ("case", "state"), list(data["cases"].items()))
+    if data["runs"]:
+        table(
+            "Runs", ("run", "method", "status"), [tuple(run.values())[:3] for run in data["runs"]]
+        )
