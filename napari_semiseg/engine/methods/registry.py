@@ -16,10 +16,14 @@ from pydantic import ValidationError
 
 from napari_semiseg.engine.errors import SettingsError
 from napari_semiseg.engine.methods.contract import Method, MethodSettings
+from napari_semiseg.engine.methods.cpcl import CyclicPrototypeConsistency
 from napari_semiseg.engine.methods.dtc import DualTaskConsistency
+from napari_semiseg.engine.methods.dtml import DualTaskMutualLearning
 from napari_semiseg.engine.methods.mean_teacher import MeanTeacher
+from napari_semiseg.engine.methods.reciprocal import ReciprocalLearning
 from napari_semiseg.engine.methods.supervised import Supervised
 from napari_semiseg.engine.methods.ua_mt import UncertaintyAwareMeanTeacher
+from napari_semiseg.engine.methods.ug_mcl import MutualConsistency
 
 ENTRY_POINT_GROUP = "napari_semiseg.methods"
 BUILT_IN: tuple[type[Method], ...] = (
@@ -27,6 +31,10 @@ BUILT_IN: tuple[type[Method], ...] = (
     MeanTeacher,
     UncertaintyAwareMeanTeacher,
     DualTaskConsistency,
+    DualTaskMutualLearning,
+    ReciprocalLearning,
+    MutualConsistency,
+    CyclicPrototypeConsistency,
 )
 
 

@@ -1,0 +1,168 @@
+"""CPCL, cyclic prototype consistency learning (spec §6.4).
+
+Prototypes are the mean encoder features of the classes. Forward, from labelled to unlabelled: the
+student's prototypes under the real labels segment the teacher's features of unlabelled crops, and
+should say what the teacher says. Backward: the teacher's prototypes under its own answer segment the
+student's features of labelled crops, and should say what the real labels say. No perturbation.
+
+The teacher is constant throughout, so gradients flow through the labelled prototypes (forward) and
+the labelled features (backward) alone. The authors' code detaches both, which leaves neither loss
+any gradient; here both have theirs, as in the paper.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from lightning_fabric import Fabric
+from pydantic import Field
+from torch import Tensor
+
+from napari_semiseg.engine.methods.contract import Clock, MethodSettings, Paper, StepReport
+from napari_semiseg.engine.methods.student import Losses, StudentMethod
+from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.parts.dropout_uncertainty import DROPOUT
+from napari_semiseg.engine.parts.prototype_segmentation import (
+    ClassPrototypes,
+    backward_consistency,
+    forward_consistency,
+    prototypes_of,
+)
+from napari_semiseg.engine.parts.ramps import gaussian_ramp
+from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
+from napari_semiseg.engine.parts.teacher import AveragedTeacher
+from napari_semiseg.engine.planning.plan import Plan
+from napari_semiseg.engine.sampling.batches import Batch
+
+
+class CyclicPrototypeSettings(MethodSettings):
+    """Hyper-parameters of CPCL."""
+
+    consistency_weight: float = Field(
+        0.1, ge=0, le=100, title="Consistency weight",
+        description="Final weight of both prototype consistencies.",
+    )  # fmt: skip
+    backward_weight: float = Field(
+        10.0, ge=0, le=100, title="Backward weight (β)",
+        description="How much more the backward consistency counts than the forward one.",
+    )  # fmt: skip
+    ramp_share: float = Field(
+        1.0, gt=0, le=1, title="Ramp length",
+        description="Share of semi-supervised training over which the weight rises.",
+    )  # fmt: skip
+    scale: float = Field(
+        20.0, gt=0, le=200, title="Scale of the cosine",
+        description="How sharply likeness to a prototype turns into a probability.",
+    )  # fmt: skip
+    feature: Literal["bottleneck", "decoder"] = Field(
+        "bottleneck", title="Feature",
+        description="The last features of the encoder (the paper), or those of the decoder.",
+    )  # fmt: skip
+    prototype_weighting: Literal["mask", "confidence"] = Field(
+        "mask", title="Weighting of voxels",
+        description="In a prototype each voxel of a class counts the same (the paper), or by the "
+        "network's probability of that class (the authors' code).",
+    )  # fmt: skip
+    pairing: Literal["batch_mean", "paired"] = Field(
+        "batch_mean", title="Pairing",
+        description="Prototypes are averaged over the crops of a step (the paper), or each crop meets "
+        "those of one crop of the other kind (the authors' code).",
+    )  # fmt: skip
+    forward_target: Literal["teacher", "student"] = Field(
+        "teacher", title="Forward target",
+        description="Whose answer the forward consistency compares with: the teacher's (the paper), "
+        "or the student's, so that unlabelled crops reach its decoder too (an extension).",
+    )  # fmt: skip
+    teacher_decay: float = Field(
+        0.99, ge=0, lt=1, title="Teacher decay",
+        description="How slowly the teacher follows the student.",
+    )  # fmt: skip
+
+
+class CyclicPrototypeConsistency(StudentMethod):
+    """Labelled prototypes segment unlabelled crops, and unlabelled prototypes labelled ones."""
+
+    key = "cpcl"
+    title = "Cyclic prototype consistency (CPCL)"
+    paper = Paper(
+        "Xu, Wang, Lu, Yu, Yan, Luo, Ma, Zheng, Tong",
+        "All-around real label supervision: cyclic prototype consistency learning for "
+        "semi-supervised medical image segmentation",
+        "IEEE Journal of Biomedical and Health Informatics",
+        2022,
+    )
+    summary = (
+        "What a class looks like in labelled scans must recognise it in unlabelled ones, and back."
+    )
+    Settings = CyclicPrototypeSettings
+    settings: CyclicPrototypeSettings
+    averaged: AveragedTeacher
+    unsupervised_terms = ("forward", "backward")
+
+    def __init__(self, plan: Plan, settings: CyclicPrototypeSettings, fabric: Fabric) -> None:
+        super().__init__(plan, settings, fabric)
+
+    @property
+    def decay(self) -> float:
+        """The teacher's decay; the teacher is the averaged network."""
+        return self.settings.teacher_decay
+
+    def losses(self, batch: Batch, clock: Clock) -> tuple[Losses, StepReport]:
+        """Return the supervised term and both prototype consistencies."""
+        split = batch.labelled
+        from_student = self.settings.forward_target == "student"
+        output = self.student(batch.images if from_student else batch.images[:split])
+        student = torch.softmax(output.logits.float(), dim=1)
+        labelled_features = self.features(output)[:split]
+        taught = self.teach(batch.plain_images[split:])
+        teacher = torch.softmax(taught.logits.float(), dim=1)
+        unlabelled_features = self.features(taught)
+
+        labelled = self.prototypes_under(labelled_features, batch.labels, student[:split])
+        unlabelled = self.prototypes_under(unlabelled_features, teacher.argmax(dim=1), teacher)
+        target = student[split:] if from_student else teacher
+        forward = forward_consistency(
+            unlabelled_features,
+            self._facing(labelled, batch.unlabelled),
+            target,
+            self.settings.scale,
+        )
+        backward = backward_consistency(
+            labelled_features, self._facing(unlabelled, split), batch.labels, self.settings.scale
+        )
+        share = clock.semi_supervised_share / self.settings.ramp_share
+        weight = self.settings.consistency_weight * gaussian_ramp(share)
+        terms = {
+            "supervised": segmentation_loss(output.logits[:split], batch.labels),
+            "forward": weight * forward,
+            "backward": weight * self.settings.backward_weight * backward,
+        }
+        distance = labelled.mean_over_images().separation()
+        return terms, {"weight": weight, "prototype distance": distance}
+
+    def teach(self, images: Tensor) -> NetworkOutput:
+        """One pass of the teacher: batch statistics like the student's, but nothing is dropped."""
+        self.averaged.network.train()
+        for layer in self.averaged.network.modules():
+            if isinstance(layer, DROPOUT):
+                layer.eval()
+        output: NetworkOutput = self.averaged(images)
+        return output
+
+    def features(self, output: NetworkOutput) -> Tensor:
+        """Choose the features (B, F, *small) that prototypes are made of, before any dropout."""
+        return output.bottleneck if self.settings.feature == "bottleneck" else output.features
+
+    def prototypes_under(
+        self, features: Tensor, labels: Tensor, probabilities: Tensor
+    ) -> ClassPrototypes:
+        """Average features (B, F, *small) under labels (B, *spatial), by confidence if so set."""
+        confidence = probabilities if self.settings.prototype_weighting == "confidence" else None
+        return prototypes_of(features, labels, self.plan.classes, confidence)
+
+    def _facing(self, prototypes: ClassPrototypes, images: int) -> ClassPrototypes:
+        """Choose what each of ``images`` crops of the other kind is compared with."""
+        if self.settings.pairing == "batch_mean":
+            return prototypes.mean_over_images()
+        return prototypes.paired_with(images)

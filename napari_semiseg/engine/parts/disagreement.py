@@ -1,0 +1,45 @@
+"""How far two answers of a method to the same crops lie apart (spec §6.1, §6.2).
+
+Teacher and student give probabilities of all classes, a signed distance head one mask for each
+foreground class; both become comparable here. Called by the methods with two answers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def total_variation(first: Tensor, second: Tensor) -> Tensor:
+    """Half the summed absolute difference of two answers: 0 the same, 1 the opposite.
+
+    Parameters
+    ----------
+    first, second : Tensor
+        (B, C, *spatial) probabilities that sum to 1 over C.
+
+    Returns
+    -------
+    Tensor
+        (B, *spatial) in 0…1; with two classes the difference of the foreground probabilities.
+    """
+    return (0.5 * (first - second).abs().sum(dim=1)).clamp(0.0, 1.0)
+
+
+def class_probabilities(masks: Tensor) -> Tensor:
+    """Complete foreground masks with a background so that each voxel's probabilities sum to 1.
+
+    Parameters
+    ----------
+    masks : Tensor
+        (B, C − 1, *spatial) in 0…1, one independent mask for each foreground class.
+
+    Returns
+    -------
+    Tensor
+        (B, C, *spatial). The background gets what the masks leave; where masks overlap to more than
+        1, they share the voxel in proportion and leave nothing.
+    """
+    covered = masks.sum(dim=1, keepdim=True)
+    background = (1.0 - covered).clamp_min(0.0)
+    return torch.cat([background, masks], dim=1) / covered.clamp_min(1.0)
