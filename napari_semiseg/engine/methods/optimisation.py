@@ -73,6 +73,8 @@ def descend(
     limit = recipe.gradient_clip or math.inf
     norm = fabric.clip_gradients(network, optimiser, max_norm=limit, error_if_nonfinite=False)
     if norm is not None and not torch.isfinite(norm):
+        if fabric.strategy.precision.precision == "16-mixed":
+            optimiser.step()  # the gradient scaler leaves the step out itself, and lowers its scale
         optimiser.zero_grad()
         return False
     optimiser.step()

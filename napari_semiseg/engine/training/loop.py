@@ -159,7 +159,7 @@ def _started(work: Work) -> Started:
         run=work.run.identifier,
         method_title=work.method.title,
         device=work.machine.device_name,
-        precision=work.machine.precision,
+        precision=str(work.method.fabric.strategy.precision.precision),
         labelled=len(work.sampler.labelled),
         unlabelled=len(work.study.unlabelled_cases()) if work.method.uses_unlabelled else 0,
         plan=work.method.plan.model_dump(mode="json"),
