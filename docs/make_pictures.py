@@ -18,6 +18,7 @@ from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication
 
 from napari_semiseg.gui.advice import PAGES
+from napari_semiseg.gui.session import Session
 from napari_semiseg.gui.study_menu import RecentStudies
 from napari_semiseg.gui.widget import TITLE, SemisegWidget
 
@@ -25,6 +26,7 @@ WINDOW = (1440, 900)
 LARGEST_BYTES = 400_000
 PATIENCE_SECONDS = 1200.0
 SHOWN = "brain_07"
+LATE_STEP, LATE_SHARE = 100, 0.4
 MOST_PREDICTED = 6
 """Enough for a picture of the list."""
 
@@ -76,6 +78,13 @@ def open_desk(folder: Path, theme: str) -> tuple[napari.Viewer, SemisegWidget]:
     return viewer, desk
 
 
+def has_late_preview(session: Session) -> bool:
+    """Tell whether the prediction on the screen was made by a network that has learnt."""
+    layer = session.layers.map_layers().get("prediction")
+    started = session.training.progress.share > LATE_SHARE
+    return started and layer is not None and layer.metadata["semiseg"]["step"] > LATE_STEP
+
+
 def main() -> None:
     """Train on the sample brains and take a picture on the Train and on the Review page."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -89,9 +98,8 @@ def main() -> None:
         desk.show_page(PAGES.index("Train"))
         desk.train_page.minutes.setValue(chosen.minutes)
         desk.train_page.start_training()
-        wait(lambda: session.training.progress.share > 0.7)
         desk.train_page.plan.expand()
-        wait(lambda: "prediction" in session.layers.map_layers(), 120)
+        wait(lambda: has_late_preview(session) or not session.training.active)
         picture(viewer, chosen.folder / "training.png")
         wait(lambda: not session.training.active)
         desk.show_page(PAGES.index("Review"))

@@ -17,7 +17,7 @@ import numpy as np
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.inference.class_prototypes import measure_prototypes
 from napari_semiseg.engine.inference.maps import MAP_KINDS, CaseMaps, allocate
-from napari_semiseg.engine.inference.windows import BlendedMaps, slide
+from napari_semiseg.engine.inference.windows import OVERLAP, BlendedMaps, slide
 from napari_semiseg.engine.methods.assembly import restore
 from napari_semiseg.engine.methods.contract import Method
 from napari_semiseg.engine.parts.signed_distance import exact_distance
@@ -52,6 +52,7 @@ def predict_case(
     volume: Volume,
     kinds: Collection[str] = MAP_KINDS,
     started: float | None = None,
+    overlap: float = OVERLAP,
 ) -> Generator[float, None, CaseMaps]:
     """Make the maps of one scan.
 
@@ -67,6 +68,8 @@ def predict_case(
         Which of `MAP_KINDS`; the prediction always comes.
     started : float, optional
         ``time.perf_counter()`` at which the work on this case began.
+    overlap : float
+        Share of a window that its neighbour sees again; less is faster and shows seams.
 
     Yields
     ------
@@ -81,7 +84,9 @@ def predict_case(
     started = time.perf_counter() if started is None else started
     grid = ModelGrid.of(volume.geometry, method.plan.spacing)
     image = prepare_image(volume.voxels, method.plan, grid)
-    blended = yield from slide(method, image, "uncertainty" in kinds, "similarity" in kinds)
+    blended = yield from slide(
+        method, image, "uncertainty" in kinds, "similarity" in kinds, overlap
+    )
     prediction, uncertainty, similarity, head = _to_native(method, grid, blended, kinds)
     distance = None
     if "signed_distance" in kinds:

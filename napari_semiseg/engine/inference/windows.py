@@ -66,7 +66,11 @@ def gaussian_weights(patch: tuple[int, ...]) -> np.ndarray:
 
 
 def slide(
-    method: Method, image: np.ndarray, uncertainty: bool = True, similarity: bool = True
+    method: Method,
+    image: np.ndarray,
+    uncertainty: bool = True,
+    similarity: bool = True,
+    overlap: float = OVERLAP,
 ) -> Generator[float, None, BlendedMaps]:
     """Run ``method`` over a whole scan.
 
@@ -78,6 +82,8 @@ def slide(
         (channels, z, y, x) normalised, on the model grid; may be memory-mapped.
     uncertainty, similarity : bool
         Which maps are wanted besides the probabilities.
+    overlap : float
+        Share of a window that its neighbour sees again, 0…1.
 
     Yields
     ------
@@ -99,7 +105,7 @@ def slide(
     places = list(
         itertools.product(
             *(
-                window_starts(extent, size)
+                window_starts(extent, size, overlap)
                 for extent, size in zip(image.shape[1:], patch, strict=True)
             )
         )

@@ -44,6 +44,7 @@ from napari_semiseg.engine.training.settings import TrainingSettings
 PREVIEW_SECONDS = 4.0
 VALIDATION_SECONDS = 10.0
 SIDE_WORK_SHARE = 0.1  # previews and validation may each take this share of the time
+OVERLAPS = {"preview": 0.25, "validation": 0.5}  # of windows; a preview is to be quick
 MOST_SKIPPED = 20
 
 
@@ -247,7 +248,8 @@ def _maps(
     work: Work, case: str, kinds: tuple[str, ...], what: str
 ) -> Generator[Event, None, CaseMaps | None]:
     """Predict a case window by window, so that a stop takes effect at once; None when stopped."""
-    prediction = predict_case(work.method, case, work.study.volume(case), kinds)
+    volume, overlap = work.study.volume(case), OVERLAPS[what]
+    prediction = predict_case(work.method, case, volume, kinds, overlap=overlap)
     while not work.stop:
         try:
             share = next(prediction)
