@@ -19,7 +19,6 @@ FLOORS = [
     {"inference"},
     {"evaluation"},
     {"training"},
-    {"review"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 GUI_LIBRARIES = {"napari", "qtpy", "PyQt6", "PySide6", "magicgui", "superqt", "pyqtgraph", "vispy"}
@@ -114,3 +113,16 @@ def test_the_public_names_are_there():
     assert set(napari_semiseg.__all__) <= set(dir(napari_semiseg))
     with pytest.raises(AttributeError, match="nothing"):
         napari_semiseg.nothing  # noqa: B018
+
+
+def test_every_package_is_installed_and_every_installed_package_exists():
+    import configparser
+
+    settings = configparser.ConfigParser()
+    settings.read(PACKAGE.parent / "setup.cfg")
+    named = set(settings["options"]["packages"].split()) - {"napari_semiseg.sample_data"}
+    there = {
+        ".".join(path.parent.relative_to(PACKAGE.parent).parts)
+        for path in PACKAGE.rglob("__init__.py")
+    }
+    assert named == there
