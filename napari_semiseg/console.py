@@ -75,14 +75,8 @@ def tell_people(text: str, style: str = "") -> None:
 
 
 @contextmanager
-def stop_on_interrupt(answer: str) -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event that the block looks at; the second one interrupts it.
-
-    Parameters
-    ----------
-    answer : str
-        What to tell the user at the first Ctrl-C.
-    """
+def stop_on_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event that the block looks at; the second one interrupts it."""
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield interrupted  # only the main thread hears signals
@@ -90,9 +84,9 @@ def stop_on_interrupt(answer: str) -> Iterator[threading.Event]:
     former = signal.getsignal(signal.SIGINT)
 
     def note(number: int, frame: object) -> None:
+        # Nothing is printed here: the signal may have come in the middle of a print.
         signal.signal(signal.SIGINT, former)
         interrupted.set()
-        tell_people(answer)
 
     signal.signal(signal.SIGINT, note)
     try:

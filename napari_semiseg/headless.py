@@ -24,15 +24,18 @@ def train_run(
     from napari_semiseg.engine.training.loop import train as train_study
 
     data: dict[str, Any] = {}
-    answer = "Stopping; the checkpoint is being written …"
-    with progress_bar() as bar, stop_on_interrupt(answer) as interrupted:
+    request: events.Stop | None = None
+    with progress_bar() as bar, stop_on_interrupt() as interrupted:
         task = bar.add_task("Preparing", total=1.0, note="")
         work = train_study(study, settings, resume)
         event = next(work)
         while True:
             _show(event, bar, task, data)
+            if interrupted.is_set() and request is None:
+                request = events.Stop()
+                tell_people("Stopping; the checkpoint is being written …")
             try:
-                event = work.send(events.Stop() if interrupted.is_set() else None)
+                event = work.send(request)
             except StopIteration:
                 return data
 
