@@ -103,6 +103,7 @@ def main() -> None:
         picture(viewer, chosen.folder / "training.png")
         wait(lambda: not session.training.active)
         desk.show_page(PAGES.index("Review"))
+        wait(lambda: session.records.usable_run is not None)
         session.reviewing.predict_unlabelled()
         wait(lambda: session.job is None or len(session.reviewing.cases()) >= MOST_PREDICTED)
         session.stop_job()
