@@ -40,11 +40,11 @@ def measure_prototypes(method: Method, cases: Sequence[CachedCase]) -> torch.Ten
     for case in [case for case in cases if case.foreground][:CASES_READ]:
         for positions in case.foreground:
             centre = _inside(np.median(positions, axis=0), case, method.plan.patch)
-            image, label = cut(case.image, case.label, centre, method.plan.patch)
-            assert label is not None
-            window = image.reshape(1, -1, *method.plan.spatial).to(method.fabric.device)
+            crop = cut(case.image, case.label, centre, method.plan.patch)
+            assert crop.label is not None
+            window = crop.image.reshape(1, -1, *method.plan.spatial).to(method.fabric.device)
             features = method.predict(window, uncertainty=False).features
-            indices = label.reshape(1, *method.plan.spatial).to(features.device)
+            indices = crop.label.reshape(1, *method.plan.spatial).to(features.device)
             masks = torch.stack([indices == index for index in range(method.plan.classes)], dim=1)
             inside, count = masked_sums(features, masks)
             sums = inside[0] if sums is None else sums + inside[0]

@@ -190,7 +190,7 @@ def predict(
     method, _ = restore(record.folder, describe_machine(device))
     if method.prototypes is None and "similarity" in kinds:
         # A run that was killed never measured them; the labelled cases of now serve as well.
-        labelled = cache_cases(study, method.plan, study.labelled_cases(), with_labels=True)
+        labelled = cache_cases(study, method.plan, study.labelled_cases(), labels="all")
         method.prototypes = measure_prototypes(method, list(labelled))
     for index, case in enumerate(chosen):
         maps = yield from predict_of_many(method, study, case, index, len(chosen), kinds)

@@ -7,8 +7,9 @@ the settings form, the command line and the benchmark are derived from the class
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from napari_semiseg.engine.networks.catalogue import build_network
 from napari_semiseg.engine.networks.specification import NetworkSpecification
-from napari_semiseg.engine.planning.plan import Plan
+from napari_semiseg.engine.planning.plan import Plan, Preset
 from napari_semiseg.engine.sampling.batches import Batch
 
 StepReport = dict[str, float]
@@ -89,6 +90,8 @@ class PatchMaps:
         (B, C − 1, *spatial), negative inside, of the method's own head; None without one.
     disagreement : Tensor or None
         (B, *spatial) 0…1, how far two answers of the method lie apart; None without a second one.
+    native : mapping of str to Tensor
+        (B, channels, *spatial) of each of `Method.native_maps`, by key, where they were asked for.
     """
 
     probabilities: Tensor
@@ -96,6 +99,60 @@ class PatchMaps:
     features: Tensor
     signed_distance: Tensor | None = None
     disagreement: Tensor | None = None
+    native: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NativeMap:
+    """A map that only one method makes, beside those that every method has.
+
+    Attributes
+    ----------
+    key : str
+        Small letters, digits and underscores; the kind under which it is stored.
+    title : str
+        The layer's name, in a clinician's words.
+    look : {"classes", "share", "distance", "similarity"}
+        What its numbers are: probabilities of all C classes, of which the largest is shown in the
+        class colours; a share 0…1; a distance, negative inside; or a likeness −1…1.
+    channels : {"one", "foreground", "classes"}
+        One for all, one for each foreground class, or one for each class with the background first.
+    limit : float
+        Largest value that the colours show; distances go from minus this to this.
+    unit : str
+        Such as ``"mm"``; empty for pure numbers.
+    """
+
+    key: str
+    title: str
+    look: Literal["classes", "share", "distance", "similarity"]
+    channels: Literal["one", "foreground", "classes"] = "one"
+    limit: float = 1.0
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """Passes of one semi-supervised step with the default settings (spec §7.18).
+
+    The unit is one pass over the labelled or over the unlabelled crops of a step, as many of each;
+    supervised training on as many crops takes 2 forward and 2 backward.
+
+    Attributes
+    ----------
+    forward : float
+        Forward passes of every network as large as the segmenter.
+    backward : float
+        Backward passes, each about as long as two forward ones.
+    """
+
+    forward: float
+    backward: float
+
+    @property
+    def relative(self) -> float:
+        """Expected time of a step relative to a supervised one on as many crops."""
+        return (self.forward + 2 * self.backward) / 6
 
 
 class Method(ABC):
@@ -116,11 +173,18 @@ class Method(ABC):
     paper: ClassVar[Paper]
     summary: ClassVar[str]
     """One sentence that a clinician understands."""
+    cost: ClassVar[StepCost]
     uses_unlabelled: ClassVar[bool] = True
     needs_full_precision: ClassVar[bool] = False
     """Train in float32 even where bfloat16 is faster."""
     unsupervised_terms: ClassVar[tuple[str, ...]] = ("consistency",)
     """Names of the losses that unlabelled crops give."""
+    native_maps: ClassVar[tuple[NativeMap, ...]] = ()
+    """Maps of the method's own, which `predict` fills where ``native`` is asked for."""
+    needs_positions: ClassVar[bool] = False
+    """Wants `Batch.positions`."""
+    needs_hidden_labels: ClassVar[bool] = False
+    """Wants `Batch.hidden_labels`: an upper bound for comparisons, not for use."""
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
 
     def __init__(self, plan: Plan, settings: MethodSettings, fabric: Fabric) -> None:
@@ -130,15 +194,21 @@ class Method(ABC):
         self.prototypes: Tensor | None = None
         """(C, F) mean feature of each class over the labelled cases; set at the end of training."""
 
+    @classmethod
+    def plan_overrides(cls, preset: Preset) -> dict[str, Any]:
+        """Return fields of the plan that the method's own paper wants; what the user sets wins."""
+        return {}
+
     @abstractmethod
     def training_step(self, batch: Batch, clock: Clock) -> StepReport:
         """Optimise once on ``batch`` and return named scalars, ``"loss"`` among them."""
 
     @abstractmethod
-    def predict(self, patch: Tensor, uncertainty: bool = True) -> PatchMaps:
+    def predict(self, patch: Tensor, uncertainty: bool = True, native: bool = False) -> PatchMaps:
         """Answer for windows (B, channels, *spatial) in one go, without gradients.
 
-        ``uncertainty=False`` skips the extra passes that only the uncertainty map needs.
+        ``uncertainty=False`` skips the extra passes that only the uncertainty and disagreement maps
+        need; ``native`` asks for the method's own maps too.
         """
 
     @property

@@ -19,7 +19,13 @@ from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor
 
-from napari_semiseg.engine.methods.contract import Clock, MethodSettings, Paper, StepReport
+from napari_semiseg.engine.methods.contract import (
+    Clock,
+    MethodSettings,
+    Paper,
+    StepCost,
+    StepReport,
+)
 from napari_semiseg.engine.methods.student import Losses, StudentMethod
 from napari_semiseg.engine.networks.heads import NetworkOutput
 from napari_semiseg.engine.parts.dropout_uncertainty import DROPOUT
@@ -95,6 +101,7 @@ class CyclicPrototypeConsistency(StudentMethod):
     summary = (
         "What a class looks like in labelled scans must recognise it in unlabelled ones, and back."
     )
+    cost = StepCost(forward=2, backward=1)
     Settings = CyclicPrototypeSettings
     settings: CyclicPrototypeSettings
     averaged: AveragedTeacher

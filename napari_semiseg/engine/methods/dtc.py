@@ -13,7 +13,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from napari_semiseg.engine.methods.contract import Clock, MethodSettings, Paper, StepReport
+from napari_semiseg.engine.methods.contract import (
+    Clock,
+    MethodSettings,
+    Paper,
+    StepCost,
+    StepReport,
+)
 from napari_semiseg.engine.methods.student import Losses, StudentMethod
 from napari_semiseg.engine.parts.ramps import stepped_ramp
 from napari_semiseg.engine.parts.segmentation_loss import dice_loss, segmentation_loss
@@ -71,6 +77,7 @@ class DualTaskConsistency(StudentMethod):
         2021,
     )
     summary = "The network also learns how far each voxel is from the border; both must agree."
+    cost = StepCost(forward=2, backward=2)
     Settings = DualTaskConsistencySettings
     settings: DualTaskConsistencySettings
     needs_signed_distance = True

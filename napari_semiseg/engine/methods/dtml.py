@@ -21,6 +21,7 @@ from napari_semiseg.engine.methods.contract import (
     MethodSettings,
     Paper,
     PatchMaps,
+    StepCost,
     StepReport,
 )
 from napari_semiseg.engine.methods.optimisation import descend, make_optimiser
@@ -96,6 +97,7 @@ class DualTaskMutualLearning(StudentMethod):
         2021,
     )
     summary = "Two networks, one for masks and one for distances to the border, teach each other."
+    cost = StepCost(forward=4, backward=4)
     Settings = DualTaskMutualLearningSettings
     settings: DualTaskMutualLearningSettings
     needs_full_precision = True  # for the reason measured in DTC: gradients through a steep sigmoid
@@ -197,9 +199,9 @@ class DualTaskMutualLearning(StudentMethod):
         return self.partner if self.averaged_partner is None else self.averaged_partner.network
 
     @torch.no_grad()
-    def predict(self, patch: Tensor, uncertainty: bool = True) -> PatchMaps:
+    def predict(self, patch: Tensor, uncertainty: bool = True, native: bool = False) -> PatchMaps:
         """Answer with the segmentation network or the mean of both, and show where they differ."""
-        maps = super().predict(patch, uncertainty)
+        maps = super().predict(patch, uncertainty, native)
         self.answering_partner.eval()
         distance = self.answering_partner(patch).signed_distance
         other = class_probabilities(mask_probability(distance, self.settings.steepness))

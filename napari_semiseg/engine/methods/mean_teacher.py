@@ -14,7 +14,13 @@ from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor
 
-from napari_semiseg.engine.methods.contract import Clock, MethodSettings, Paper, StepReport
+from napari_semiseg.engine.methods.contract import (
+    Clock,
+    MethodSettings,
+    Paper,
+    StepCost,
+    StepReport,
+)
 from napari_semiseg.engine.methods.student import Losses, StudentMethod
 from napari_semiseg.engine.parts.consistency import mean_squared_difference
 from napari_semiseg.engine.parts.dropout_uncertainty import input_noise
@@ -59,6 +65,7 @@ class MeanTeacher(StudentMethod):
         2017,
     )
     summary = "Unlabelled scans teach the network to agree with a steadier copy of itself."
+    cost = StepCost(forward=3, backward=2)
     Settings: ClassVar[type[MethodSettings]] = MeanTeacherSettings
     settings: MeanTeacherSettings
     averaged: AveragedTeacher

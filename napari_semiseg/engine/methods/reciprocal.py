@@ -22,6 +22,7 @@ from napari_semiseg.engine.methods.contract import (
     MethodSettings,
     Paper,
     PatchMaps,
+    StepCost,
     StepReport,
 )
 from napari_semiseg.engine.methods.optimisation import learning_rate, make_optimiser, optimise
@@ -107,6 +108,7 @@ class ReciprocalLearning(StudentMethod):
         2021,
     )
     summary = "One network labels unlabelled scans for another and learns from how well that helps."
+    cost = StepCost(forward=4, backward=4)
     unsupervised_terms = ("pseudo-labels",)
     Settings = ReciprocalLearningSettings
     settings: ReciprocalLearningSettings
@@ -288,9 +290,9 @@ class ReciprocalLearning(StudentMethod):
         return super().answering
 
     @torch.no_grad()
-    def predict(self, patch: Tensor, uncertainty: bool = True) -> PatchMaps:
+    def predict(self, patch: Tensor, uncertainty: bool = True, native: bool = False) -> PatchMaps:
         """Answer with the student; uncertain is where student and teacher are not of one mind."""
-        maps = super().predict(patch, uncertainty=False)
+        maps = super().predict(patch, uncertainty=False, native=native)
         if not uncertainty:
             return maps
         self.teacher.eval()

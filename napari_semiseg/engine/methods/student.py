@@ -96,7 +96,7 @@ class StudentMethod(Method):
         return self.student
 
     @torch.no_grad()
-    def predict(self, patch: Tensor, uncertainty: bool = True) -> PatchMaps:
+    def predict(self, patch: Tensor, uncertainty: bool = True, native: bool = False) -> PatchMaps:
         """Answer with the averaged weights (or the student); entropy over dropout or weights."""
         network = self.answering
         network.eval()

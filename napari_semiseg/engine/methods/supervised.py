@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from napari_semiseg.engine.methods.contract import Clock, MethodSettings, Paper, StepReport
+from napari_semiseg.engine.methods.contract import (
+    Clock,
+    MethodSettings,
+    Paper,
+    StepCost,
+    StepReport,
+)
 from napari_semiseg.engine.methods.student import Losses, StudentMethod
 from napari_semiseg.engine.sampling.batches import Batch
 
@@ -19,6 +25,7 @@ class Supervised(StudentMethod):
         2016,
     )
     summary = "Learns from the labelled scans alone; the yardstick for all other methods."
+    cost = StepCost(forward=2, backward=2)
     uses_unlabelled = False
 
     class Settings(MethodSettings):

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from napari_semiseg.engine.methods.contract import Clock, Paper, StepReport
+from napari_semiseg.engine.methods.contract import Clock, Paper, StepCost, StepReport
 from napari_semiseg.engine.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
 from napari_semiseg.engine.parts.consistency import certain_squared_difference
 from napari_semiseg.engine.parts.dropout_uncertainty import entropy, mean_of_passes
@@ -38,6 +38,7 @@ class UncertaintyAwareMeanTeacher(MeanTeacher):
         2019,
     )
     summary = "As mean teacher, but unlabelled voxels count only where the steadier copy is sure."
+    cost = StepCost(forward=11, backward=2)
     Settings = UncertaintyAwareMeanTeacherSettings
     settings: UncertaintyAwareMeanTeacherSettings
     needs_dropout = 0.1

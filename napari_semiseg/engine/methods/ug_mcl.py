@@ -23,6 +23,7 @@ from napari_semiseg.engine.methods.contract import (
     MethodSettings,
     Paper,
     PatchMaps,
+    StepCost,
     StepReport,
 )
 from napari_semiseg.engine.methods.student import Losses, StudentMethod
@@ -119,6 +120,7 @@ class MutualConsistency(StudentMethod):
         "Masks and distances to the border must agree with each other and, where it is sure, with a "
         "steadier copy of the network."
     )
+    cost = StepCost(forward=20, backward=2)
     Settings = MutualConsistencySettings
     settings: MutualConsistencySettings
     averaged: AveragedTeacher
@@ -229,9 +231,9 @@ class MutualConsistency(StudentMethod):
         }
 
     @torch.no_grad()
-    def predict(self, patch: Tensor, uncertainty: bool = True) -> PatchMaps:
+    def predict(self, patch: Tensor, uncertainty: bool = True, native: bool = False) -> PatchMaps:
         """Answer with the segmentation head, and show where the distance head differs."""
-        maps = super().predict(patch, uncertainty)
+        maps = super().predict(patch, uncertainty, native)
         assert maps.signed_distance is not None
         other = class_probabilities(mask_probability(maps.signed_distance, self.settings.steepness))
         return replace(maps, disagreement=total_variation(maps.probabilities, other))

@@ -49,7 +49,8 @@ def make_plan(
         Which recipe.
     overrides : mapping, optional
         Fields of `Plan` to set by hand; fields of its parts with a dot, such as
-        ``{"patch": (32, 64, 64), "network.filters": 16, "recipe.learning_rate": 1e-3}``.
+        ``{"patch": (32, 64, 64), "network.filters": 16, "recipe.learning_rate": 1e-3}``. With
+        ``{"network.dimensions": 2}`` the whole plan is made for axial slices, one by one.
 
     Raises
     ------
@@ -61,7 +62,8 @@ def make_plan(
     if not class_values:
         raise TrainingError("The study has no classes; name at least one structure to segment.")
     reasons: list[str] = []
-    spacing, shape = _spacing(fingerprint, machine, preset, reasons)
+    slices = (overrides or {}).get("network.dimensions") == 2
+    spacing, shape = _spacing(fingerprint, machine, preset, slices, reasons)
     patch = _patch(shape, machine, preset, reasons)
     network = _network(fingerprint, machine, preset, patch, spacing, len(class_values) + 1, reasons)
     divisor = network.divisor if network.dimensions == 3 else (1, *network.divisor)
@@ -103,12 +105,12 @@ def _filters(machine: Machine, preset: Preset) -> int:
 
 
 def _spacing(
-    fingerprint: Fingerprint, machine: Machine, preset: Preset, reasons: list[str]
+    fingerprint: Fingerprint, machine: Machine, preset: Preset, slices: bool, reasons: list[str]
 ) -> tuple[tuple[float, float, float], np.ndarray]:
-    """Coarsen the finest axes first until a scan is a few patches large."""
+    """Coarsen the finest axes first until a scan, or a slice, is a few patches large."""
     spacing = np.array(fingerprint.spacing)
     shape = np.array(fingerprint.shape)
-    if shape[0] < 2 * BOTTLENECK:
+    if slices or shape[0] < 2 * BOTTLENECK:
         shape[0] = 1  # slices so few cannot be pooled: a 2D network takes them one by one
     extent = spacing * shape
     if preset == "paper":

@@ -22,7 +22,7 @@ from napari_semiseg.engine.sampling.augmentation import (
     read_at,
     sampling_grid,
 )
-from napari_semiseg.engine.sampling.patch_cache import CachedCase
+from napari_semiseg.engine.sampling.patch_cache import IGNORED, CachedCase
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,12 @@ class Batch:
         Voxel size in mm of the spatial axes.
     cases : tuple of str
         Where each crop comes from.
+    positions : Tensor or None
+        (B, *spatial, 3) where each voxel of a crop was read, (z, y, x) in voxels of the case on the
+        model grid; only for methods that ask for it.
+    hidden_labels : Tensor or None
+        (unlabelled, *spatial) int64 class indices that no loss but an oracle's may see, 255 where a
+        case has no label at all; only for methods that ask for it.
     """
 
     images: Tensor
@@ -48,6 +54,8 @@ class Batch:
     labels: Tensor
     spacing: tuple[float, ...]
     cases: tuple[str, ...]
+    positions: Tensor | None = None
+    hidden_labels: Tensor | None = None
 
     @property
     def labelled(self) -> int:
@@ -58,6 +66,25 @@ class Batch:
     def unlabelled(self) -> int:
         """Number of unlabelled crops, which come last."""
         return len(self.images) - len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """One crop as it is cut from a case.
+
+    Attributes
+    ----------
+    image : Tensor
+        (channels, z, y, x) float32.
+    label : Tensor or None
+        (z, y, x) int64 class indices.
+    positions : Tensor
+        (z, y, x, 3) float32 voxel positions in the case, (z, y, x).
+    """
+
+    image: Tensor
+    label: Tensor | None
+    positions: Tensor
 
 
 class BatchSampler:
@@ -73,6 +100,8 @@ class BatchSampler:
         With the streams' positions, decides every draw.
     device : torch.device
         Where the batch goes.
+    positions, hidden_labels : bool
+        Fill these optional fields of the batch.
     """
 
     def __init__(
@@ -82,9 +111,12 @@ class BatchSampler:
         plan: Plan,
         seed: int,
         device: torch.device,
+        positions: bool = False,
+        hidden_labels: bool = False,
     ) -> None:
         self.labelled, self.unlabelled = list(labelled), list(unlabelled) or list(labelled)
         self.plan, self.seed, self.device = plan, seed, device
+        self.positions, self.hidden_labels = positions, hidden_labels
         self.drawn = {"labelled": 0, "unlabelled": 0}
 
     def state_dict(self) -> dict[str, int]:
@@ -99,26 +131,34 @@ class BatchSampler:
         """Draw the next batch of ``labelled`` + ``unlabelled`` crops."""
         position = (self.drawn["labelled"], self.drawn["unlabelled"])
         generator = torch.Generator().manual_seed(_mix(self.seed, *position))
-        images, labels, names = [], [], []
-        for case in self._next("labelled", labelled):
-            image, label = self._crop(case, generator)
-            assert label is not None
-            images.append(image)
-            labels.append(label)
-            names.append(case.name)
-        for case in self._next("unlabelled", unlabelled):
-            images.append(self._crop(case, generator, with_label=False)[0])
-            names.append(case.name)
+        cases = self._next("labelled", labelled)
+        others = self._next("unlabelled", unlabelled)
+        crops = [self._crop(case, generator, with_label=True) for case in cases]
+        crops += [self._crop(case, generator, self.hidden_labels) for case in others]
         shape = self.plan.spatial
-        plain = torch.stack(images).reshape(len(images), -1, *shape).to(self.device)
-        stacked = torch.stack(labels).reshape(-1, *shape) if labels else torch.zeros(0, *shape)
+        plain = torch.stack([crop.image for crop in crops])
+        plain = plain.reshape(len(crops), -1, *shape).to(self.device)
         return Batch(
             images=self._intensities(plain, generator),
             plain_images=plain,
-            labels=stacked.long().to(self.device),
+            labels=self._stack_labels(crops[:labelled]),
             spacing=self.plan.spacing[3 - len(shape) :],
-            cases=tuple(names),
+            cases=tuple(case.name for case in [*cases, *others]),
+            positions=self._stack_positions(crops) if self.positions else None,
+            hidden_labels=self._stack_labels(crops[labelled:]) if self.hidden_labels else None,
         )
+
+    def _stack_labels(self, crops: list[Crop]) -> Tensor:
+        """Stack labels (crops, *spatial); a crop of a case without one is ignored throughout."""
+        shape = self.plan.spatial
+        ignored = torch.full(self.plan.patch, IGNORED)
+        labels = [ignored if crop.label is None else crop.label for crop in crops]
+        stacked = torch.stack(labels).reshape(-1, *shape) if labels else torch.zeros(0, *shape)
+        return stacked.long().to(self.device)
+
+    def _stack_positions(self, crops: list[Crop]) -> Tensor:
+        positions = torch.stack([crop.positions for crop in crops])
+        return positions.reshape(-1, *self.plan.spatial, 3).to(self.device)
 
     def _intensities(self, plain: Tensor, generator: torch.Generator) -> Tensor:
         if self.plan.recipe.augmentation == "strong":
@@ -137,20 +177,21 @@ class BatchSampler:
             self.drawn[stream] += 1
         return chosen
 
-    def _crop(
-        self, case: CachedCase, generator: torch.Generator, with_label: bool = True
-    ) -> tuple[Tensor, Tensor | None]:
-        """Cut one crop (channels, z, y, x) and its label (z, y, x)."""
+    def _crop(self, case: CachedCase, generator: torch.Generator, with_label: bool) -> Crop:
+        """Cut one crop."""
         label = case.label if with_label else None
         centre = self._centre(case, generator)
         patch = self.plan.patch
         if self.plan.recipe.augmentation == "strong":
             positions = sampling_grid(patch, centre, case.spacing, generator)
-            return read_at(case.image, label, positions, self.plan.classes)
-        image, indices = cut(case.image, label, centre, patch)
+            return Crop(*read_at(case.image, label, positions, self.plan.classes), positions)
+        crop = cut(case.image, label, centre, patch)
         if self.plan.recipe.augmentation == "mirror":
-            return mirror(image, indices, generator)
-        return image, indices
+            # Positions are turned with the image as three more channels.
+            both = torch.cat([crop.image, crop.positions.permute(3, 0, 1, 2)])
+            both, indices = mirror(both, crop.label, generator)
+            return Crop(both[:-3], indices, both[-3:].permute(1, 2, 3, 0))
+        return crop
 
     def _centre(self, case: CachedCase, generator: torch.Generator) -> np.ndarray:
         """Draw the centre of a crop, in voxels; the crop stays inside scans that are larger."""
@@ -170,7 +211,7 @@ class BatchSampler:
 
 def cut(
     image: np.ndarray, label: np.ndarray | None, centre: np.ndarray, patch: tuple[int, int, int]
-) -> tuple[Tensor, Tensor | None]:
+) -> Crop:
     """Cut a crop without interpolation; beyond the scan, the border's value.
 
     Parameters
@@ -188,9 +229,11 @@ def cut(
     ]
     index = np.ix_(*rows)
     crop = torch.from_numpy(np.stack([channel[index] for channel in image]).astype(np.float32))
-    if label is None:
-        return crop, None
-    return crop, torch.from_numpy(label[index].astype(np.int64))
+    axes = [torch.from_numpy(row.astype(np.float32)) for row in rows]
+    positions = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    return Crop(
+        crop, None if label is None else torch.from_numpy(label[index].astype(np.int64)), positions
+    )
 
 
 def _mix(seed: int, labelled: int, unlabelled: int) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from napari_semiseg.engine.study import Case, Study
 
 IGNORED = 255  # class index of voxels that no loss counts
 FOREGROUND_KEPT = 2000  # remembered voxels of each class, to centre crops on
+Labels = Literal["all", "any", "none"]
 FORMAT = 2  # raise when the content of the files changes
 
 
@@ -59,9 +61,20 @@ class CachedCase:
 
 
 def cache_cases(
-    study: Study, plan: Plan, cases: list[Case], with_labels: bool
+    study: Study, plan: Plan, cases: list[Case], labels: Labels
 ) -> Iterator[CachedCase]:
     """Prepare ``cases`` one by one, reading scans only where the cache has nothing yet.
+
+    Parameters
+    ----------
+    study : Study
+        Open study.
+    plan : Plan
+        Model grid and normalisation.
+    cases : list of Case
+        What to prepare.
+    labels : {"all", "any", "none"}
+        Every case must have a label; those that have one come with it; or labels stay unread.
 
     Raises
     ------
@@ -73,7 +86,8 @@ def cache_cases(
     for case in cases:
         grid = ModelGrid.of(case.geometry, plan.spacing)
         image = _cached(study, _image_key(case, plan), partial(_image, study, case, plan, grid))
-        label = _label(study, case, plan, grid) if with_labels else None
+        wanted = labels == "all" or (labels == "any" and case.has_label)
+        label = _label(study, case, plan, grid) if wanted else None
         foreground = _foreground(label, plan.classes) if label is not None else ()
         yield CachedCase(case.name, image, label, foreground, grid)
 

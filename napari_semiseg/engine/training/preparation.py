@@ -21,7 +21,7 @@ from napari_semiseg.engine.planning.machine import Machine, describe_machine
 from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.planning.planner import make_plan
 from napari_semiseg.engine.sampling.batches import BatchSampler
-from napari_semiseg.engine.sampling.patch_cache import CachedCase, cache_cases
+from napari_semiseg.engine.sampling.patch_cache import CachedCase, Labels, cache_cases
 from napari_semiseg.engine.study import Case, Run, Study
 from napari_semiseg.engine.training.budget import Budget
 from napari_semiseg.engine.training.events import Event, Preparing, Warned
@@ -87,15 +87,23 @@ def prepare(
     checkpoint = _checkpoint(study, settings, resume)
     values = tuple(info.value for info in study.classes)
     if checkpoint is None:
-        plan = make_plan(
-            take_fingerprint(study), machine, values, settings.preset, settings.plan_overrides
-        )
+        wanted = method_of(settings.method).plan_overrides(settings.preset)
+        wanted |= settings.plan_overrides
+        plan = make_plan(take_fingerprint(study), machine, values, settings.preset, wanted)
     else:
         plan = checkpoint.plan
         _refuse_used_budget(settings, checkpoint, resume)
     labelled, unlabelled = yield from _cases(study, plan, training, settings)
     method = _method(settings, plan, method_settings, machine, checkpoint)
-    sampler = BatchSampler(labelled, unlabelled, plan, settings.seed, method.fabric.device)
+    sampler = BatchSampler(
+        labelled,
+        unlabelled,
+        plan,
+        settings.seed,
+        method.fabric.device,
+        positions=method.needs_positions,
+        hidden_labels=method.needs_hidden_labels,
+    )
     run = _run(study, settings, plan, resume)
     work = Work(study, run, settings, machine, method, sampler, Budget.of(settings), validation)
     if checkpoint is not None:
@@ -161,7 +169,7 @@ def _cases(
     total = len(training) + len(others)
     labelled: list[CachedCase] = []
     unlabelled: list[CachedCase] = []
-    for case in cache_cases(study, plan, training, with_labels=True):
+    for case in cache_cases(study, plan, training, labels="all"):
         labelled.append(case)
         yield Preparing(len(labelled), total, "reading scans")
     empty = [case.name for case in labelled if not case.foreground]
@@ -175,7 +183,8 @@ def _cases(
             f"The label of “{empty[0]}” has no voxel of any class; training takes it as a scan "
             "without the structures. Mark it as unlabelled if that is wrong."
         )
-    for case in cache_cases(study, plan, others, with_labels=False):
+    hidden: Labels = "any" if method_of(settings.method).needs_hidden_labels else "none"
+    for case in cache_cases(study, plan, others, labels=hidden):
         unlabelled.append(case)
         yield Preparing(len(labelled) + len(unlabelled), total, "reading scans")
     return labelled, unlabelled

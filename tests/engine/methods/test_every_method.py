@@ -152,6 +152,7 @@ def test_a_method_says_what_it_is(key):
     assert method.title
     assert method.summary.endswith(".")
     assert method.paper.year > 2000
+    assert method.cost.forward >= method.cost.backward >= 1
     for name, field in method.Settings.model_fields.items():
         assert field.title, name
         assert field.description.endswith("."), name

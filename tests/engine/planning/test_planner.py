@@ -133,6 +133,15 @@ def test_single_slices_and_thin_stacks_get_a_2d_network(scans):
     assert plan.spatial == plan.patch[1:]
 
 
+@pytest.mark.parametrize("preset", ["modern", "paper"])
+def test_a_scan_can_be_planned_slice_by_slice(preset):
+    plan = plan_of(preset=preset, overrides={"network.dimensions": 2})
+    assert plan.network.dimensions == 2
+    assert plan.patch[0] == 1
+    assert all(len(stride) == 2 for stride in plan.network.strides)
+    assert plan.spacing == plan_of(preset=preset).spacing
+
+
 def test_less_memory_means_a_smaller_patch():
     much, little = (plan_of(LEFT_ATRIUM, on=machine("cuda", size)) for size in (40, 2))
     assert np.prod(little.patch) < np.prod(much.patch)
@@ -222,9 +231,12 @@ def test_overrides_reach_the_plan_and_its_parts():
         ({"window_batch": 0}, "The plan's window_batch cannot be that"),
         ({"recipe.learning_rate": -1}, "The plan's recipe.learning_rate cannot be that"),
         ({"recipe.optimiser": "adam"}, "'adamw' or 'sgd'"),
-        ({"network.dimensions": 2}, "give 2 factors for each level"),
         (
-            {"network.dimensions": 2, "network.strides": [[2, 2]]},
+            {"network.dimensions": 2, "network.strides": [[2, 2, 2]]},
+            "give 2 factors for each level",
+        ),
+        (
+            {"network.dimensions": 2, "patch": (16, 16, 16)},
             "its first extent must be 1",
         ),
         ({"network.classes": 7}, "network.classes follows from the study"),

@@ -18,12 +18,13 @@ from napari_semiseg.engine.sampling.patch_cache import cache_cases, class_indice
 from tests.engine.small_study import make_study
 
 
-def sampler(folder, seed=0, preset="modern", **scans):
+def sampler(folder, seed=0, preset="modern", extras=None, **scans):
     study = make_study(folder, **scans)
     plan = make_plan(take_fingerprint(study), describe_machine("cpu"), (1, 2), preset)
-    labelled = list(cache_cases(study, plan, study.labelled_cases(), with_labels=True))
-    unlabelled = list(cache_cases(study, plan, study.unlabelled_cases(), with_labels=False))
-    return BatchSampler(labelled, unlabelled, plan, seed, torch.device("cpu"))
+    labelled = list(cache_cases(study, plan, study.labelled_cases(), labels="all"))
+    unlabelled = list(cache_cases(study, plan, study.unlabelled_cases(), labels="any"))
+    device = torch.device("cpu")
+    return BatchSampler(labelled, unlabelled, plan, seed, device, **(extras or {}))
 
 
 @pytest.mark.parametrize("preset", ["modern", "paper"])
@@ -70,6 +71,33 @@ def test_teachers_see_the_crop_before_intensity_changes(tmp_path):
     assert torch.equal(paper.images, paper.plain_images)
 
 
+@pytest.mark.parametrize("preset", ["modern", "paper"])
+@pytest.mark.parametrize("shape", [(20, 22, 24), (32, 32, 1)])
+def test_positions_say_where_each_voxel_of_a_crop_was_read(tmp_path, preset, shape):
+    drawn = sampler(tmp_path, preset=preset, shape=shape, extras={"positions": True})
+    cases = {case.name: case for case in [*drawn.labelled, *drawn.unlabelled]}
+    batch = drawn.draw(2, 2)
+    assert batch.positions.shape == (4, *drawn.plan.spatial, 3)
+    for index, name in enumerate(batch.cases):
+        positions = batch.positions[index].reshape(*drawn.plan.patch, 3)
+        image, _ = read_at(cases[name].image, None, positions, 3)
+        torch.testing.assert_close(image.reshape(batch.plain_images[index].shape),
+                                   batch.plain_images[index])  # fmt: skip
+    assert sampler(tmp_path / "without", preset=preset).draw(1, 1).positions is None
+
+
+def test_hidden_labels_are_those_of_the_unlabelled_crops_where_there_are_any(tmp_path):
+    drawn = sampler(tmp_path, count=4, labelled=1, extras={"hidden_labels": True})
+    assert (drawn.draw(1, 2).hidden_labels == 255).all()  # no unlabelled case has a label
+    case = drawn.labelled[0]
+    drawn.unlabelled = [case]
+    batch = drawn.draw(0, 2)
+    assert batch.labelled == 0
+    assert batch.hidden_labels.shape == (2, *drawn.plan.spatial)
+    assert set(batch.hidden_labels.unique().tolist()) == {0, 1, 2}
+    assert sampler(tmp_path / "without").draw(1, 1).hidden_labels is None
+
+
 def test_image_and_label_are_bent_together():
     """A label that is a threshold of the image stays one wherever the crop is read."""
     random = np.random.default_rng(0)
@@ -109,11 +137,13 @@ def test_thick_slices_are_rotated_within_the_slice_only():
 
 def test_a_cut_outside_the_scan_repeats_the_border():
     image = np.arange(27, dtype=np.float16).reshape(1, 3, 3, 3)
-    crop, label = cut(image, np.ones((3, 3, 3), np.uint8), np.array([1.0, 1, 1]), (5, 5, 5))
-    assert crop.shape == (1, 5, 5, 5)
-    assert crop[0, 0, 0, 0] == 0
-    assert crop[0, 4, 4, 4] == 26
-    assert (label == 1).all()
+    crop = cut(image, np.ones((3, 3, 3), np.uint8), np.array([1.0, 1, 1]), (5, 5, 5))
+    assert crop.image.shape == (1, 5, 5, 5)
+    assert crop.image[0, 0, 0, 0] == 0
+    assert crop.image[0, 4, 4, 4] == 26
+    assert (crop.label == 1).all()
+    assert crop.positions[0, 0, 0].tolist() == [0, 0, 0]
+    assert crop.positions[4, 3, 4].tolist() == [2, 2, 2]
 
 
 def test_mirroring_turns_image_and_label_alike_and_leaves_some_alone():
