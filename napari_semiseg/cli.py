@@ -6,14 +6,13 @@ status 1. Heavy imports are inside the commands, so that ``--help`` is instant.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_semiseg.arguments import settings_of_a_run, spread
 from napari_semiseg.console import (
     Report,
     clock,
@@ -22,7 +21,6 @@ from napari_semiseg.console import (
     table,
     tell_people,
 )
-from napari_semiseg.engine.errors import SettingsError
 from napari_semiseg.headless import (
     evaluate_run,
     evaluation_table,
@@ -33,7 +31,6 @@ from napari_semiseg.headless import (
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.study import Study
-    from napari_semiseg.engine.training.settings import TrainingSettings
 
 app = typer.Typer(
     help="Label 3D medical scans with few annotations. For research use only; not a medical device.",
@@ -145,7 +142,7 @@ def train(
         from napari_semiseg.engine.study import Study
 
         with Study.open(study) as opened:
-            chosen = _training_settings(
+            chosen = settings_of_a_run(
                 opened, method, minutes, steps, seed, preset, settings or [], device, resume
             )
             data = train_run(opened, chosen, resume)
@@ -199,6 +196,44 @@ def evaluate(
         with Study.open(study) as opened:
             evaluation = evaluate_run(opened, run, device)
         Report(as_json).tell(evaluation.to_dict(), lambda: evaluation_table(evaluation))
+
+
+@app.command()
+def compare(
+    study: StudyPath,
+    methods: Annotated[list[str], typer.Option(help="Keys, such as ua-mt dtc, or all.")],
+    presets: Annotated[
+        list[str] | None, typer.Option(help="modern (default), paper or both.")
+    ] = None,
+    seeds: Annotated[
+        list[int] | None, typer.Option(help="Seeds, such as 0 1; 0 by default.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Equal budget in optimiser steps.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Equal budget of optimiser time.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE of every plan; may be repeated.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Markdown file whose tables to write anew after each run.")
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train methods on equal terms, each with its supervised twin, and compare them on held-out cases.
+
+    Runs that the study has already are not repeated: an interrupted comparison goes on where it stood.
+    With both --steps and --minutes, every method is trained with each budget.
+    """
+    with one_sentence(as_json):
+        from napari_semiseg.comparing import ComparisonOptions, compare_runs, comparison_tables
+        from napari_semiseg.engine.study import Study
+
+        options = ComparisonOptions.of(
+            methods, presets, seeds, steps, minutes, settings or [], device
+        )
+        with Study.open(study) as opened:
+            measured = compare_runs(opened, options, out)
+            comparison_tables(opened, measured, Report(as_json))
 
 
 @app.command()
@@ -299,55 +334,6 @@ def _classes(study: Study) -> dict[int, str]:
     return {info.value: info.name for info in study.classes}
 
 
-def _training_settings(
-    study: Study,
-    method: str | None,
-    minutes: float | None,
-    steps: int | None,
-    seed: int,
-    preset: str,
-    assignments: Sequence[str],
-    device: str,
-    resume: str | None,
-) -> TrainingSettings:
-    """Gather the settings of a new run, or those of the run to resume with a new budget."""
-    from napari_semiseg.engine.methods.registry import method_of
-    from napari_semiseg.engine.training.preparation import settings_of_run
-    from napari_semiseg.engine.training.settings import training_settings
-
-    if minutes is not None and steps is not None:
-        raise SettingsError("Give --minutes or --steps, not both.")
-    changes: dict[str, Any] = {"device": device}
-    if minutes is not None or steps is not None:
-        changes |= {"minutes": minutes, "steps": steps}
-    if resume is not None:
-        if assignments or method not in (None, study.run(resume).method):
-            raise SettingsError("A resumed run keeps its method and settings; leave them out.")
-        return training_settings(**settings_of_run(study.run(resume)).model_dump() | changes)
-    key = method or "ua-mt"
-    fields = method_of(key).Settings.model_fields
-    values = dict(_assignment(text) for text in assignments)
-    return training_settings(
-        method=key,
-        preset=preset,
-        seed=seed,
-        validation_cases=values.pop("validation_cases", None),
-        method_settings={name: value for name, value in values.items() if name in fields},
-        plan_overrides={name: value for name, value in values.items() if name not in fields},
-        **changes,
-    )
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise SettingsError(f"“--set {text}” needs the form NAME=VALUE.")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
-
-
 def _has_screen() -> bool:
     import os
 
@@ -362,22 +348,6 @@ def _open_viewer(study: Path) -> None:
     open_viewer(study)
 
 
-def spread(arguments: Sequence[str], option: str) -> list[str]:
-    """Let one ``option`` be followed by several values, as in ``--cases A B C``."""
-    spread_out: list[str] = []
-    inside = 0
-    for argument in arguments:
-        if argument == option:
-            inside = 1
-            continue
-        if argument.startswith("-"):
-            inside = 0
-        if inside:
-            spread_out.append(option)
-        spread_out.append(argument)
-    return spread_out
-
-
 def main() -> None:
     """Run the command line."""
-    app(args=spread(sys.argv[1:], "--cases"))
+    app(args=spread(sys.argv[1:], ("--cases", "--methods", "--presets", "--seeds")))

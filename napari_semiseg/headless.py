@@ -30,7 +30,7 @@ def train_run(
         work = train_study(study, settings, resume)
         event = next(work)
         while True:
-            _show(event, bar, task, data)
+            show_training(event, bar, task, data)
             if interrupted.is_set() and request is None:
                 request = events.Stop()
                 tell_people("Stopping; the checkpoint is being written …")
@@ -40,7 +40,23 @@ def train_run(
                 return data
 
 
-def _show(event: Any, bar: Any, task: Any, data: dict[str, Any]) -> None:
+def show_training(
+    event: Any, bar: Any, task: Any, data: dict[str, Any], remarks: bool = True
+) -> None:
+    """Show an event of a training run on a progress bar and note in ``data`` what it tells.
+
+    Parameters
+    ----------
+    event : Event
+        Of a training run or of an evaluation.
+    bar, task
+        A progress bar and one of its tasks.
+    data : dict
+        What the command reports in the end.
+    remarks : bool
+        Print the plan's reasons and validation results too.
+    """
+    from napari_semiseg.engine.inference.prediction import Predicting
     from napari_semiseg.engine.training import events
 
     match event:
@@ -51,7 +67,7 @@ def _show(event: Any, bar: Any, task: Any, data: dict[str, Any]) -> None:
             data |= {"labelled": event.labelled, "unlabelled": event.unlabelled}
             data["plan"] = event.plan
             bar.update(task, description=event.method_title)
-            for reason in event.plan["reasons"]:
+            for reason in event.plan["reasons"] if remarks else ():
                 tell_people(reason, style="dim")
         case events.Progress():
             left = clock(event.remaining)
@@ -60,7 +76,13 @@ def _show(event: Any, bar: Any, task: Any, data: dict[str, Any]) -> None:
             data["loss"] = event.scalars["loss"]
         case events.Validated():
             data["validation_dice"] = event.mean
-            tell_people(f"Dice on the validation cases after {event.step} steps: {event.mean:.3f}")
+            if remarks:
+                tell_people(
+                    f"Dice on the validation cases after {event.step} steps: {event.mean:.3f}"
+                )
+        case Predicting():
+            measured = (event.index + event.share) / event.total
+            bar.update(task, description="Evaluating", completed=measured, note=event.case)
         case events.Warned(sentence):
             tell_people(sentence, style="yellow")
         case events.Finished():

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from napari_semiseg import cli
+from napari_semiseg.arguments import spread
 from napari_semiseg.engine.study import CaseState, Study
 from napari_semiseg.engine.training import loop
 from tests.engine.small_study import write_scans
@@ -219,7 +220,7 @@ def test_help_does_not_load_torch():
     ],
 )
 def test_several_values_may_follow_one_option(arguments, expected):
-    assert cli.spread(arguments, "--cases") == expected
+    assert spread(arguments, ("--cases", "--seeds")) == expected
 
 
 # standard output and standard error

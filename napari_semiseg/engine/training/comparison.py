@@ -1,0 +1,184 @@
+"""Methods compared on equal terms: the same labels, seeds, presets and budgets, each with its twin.
+
+A comparison is a grid of runs in one study. Runs that are there already with the same settings and
+labels are taken as they are, so that a comparison that was interrupted goes on where it stood and one
+more method costs one more run. Called by the command line; a generator of events like `train`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.evaluation.held_out import CaseEvaluated, evaluate
+from napari_semiseg.engine.evaluation.metrics import CaseMetrics
+from napari_semiseg.engine.inference.prediction import Predicting
+from napari_semiseg.engine.methods.assembly import load_checkpoint
+from napari_semiseg.engine.methods.registry import method_of
+from napari_semiseg.engine.planning.plan import Preset
+from napari_semiseg.engine.study import Run, Study
+from napari_semiseg.engine.training.events import Event
+from napari_semiseg.engine.training.loop import train
+from napari_semiseg.engine.training.preparation import settings_of_run
+from napari_semiseg.engine.training.settings import TrainingSettings
+
+TWIN = "supervised"
+
+
+@dataclass(frozen=True)
+class CellStarted:
+    """A run of the grid begins, or is taken from the study."""
+
+    settings: TrainingSettings
+    index: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run of the grid with what it reached on the held-out cases.
+
+    Attributes
+    ----------
+    settings : TrainingSettings
+        What it was trained with.
+    run : str
+        Identifier in the study.
+    steps : int
+        Optimiser steps that it took.
+    seconds : float
+        Optimiser time, without previews, validation and preparation.
+    metrics : dict
+        Metrics of each held-out case.
+    """
+
+    settings: TrainingSettings
+    run: str
+    steps: int
+    seconds: float
+    metrics: dict[str, CaseMetrics]
+
+
+def twin_of(settings: TrainingSettings) -> TrainingSettings:
+    """Return the supervised run that a run is compared with: same network, seed and budget."""
+    wanted = method_of(settings.method).plan_overrides(settings.preset)
+    return settings.model_copy(
+        update={
+            "method": TWIN,
+            "method_settings": {},
+            "plan_overrides": wanted | settings.plan_overrides,
+        }
+    )
+
+
+def grid(
+    methods: Sequence[str],
+    presets: Sequence[Preset],
+    seeds: Sequence[int],
+    shared: TrainingSettings,
+) -> list[TrainingSettings]:
+    """List the runs of a comparison, each after its twin.
+
+    Parameters
+    ----------
+    methods : sequence of str
+        Keys of methods.
+    presets : sequence of {"modern", "paper"}
+        Each method is trained with each of them.
+    seeds : sequence of int
+        And with each seed.
+    shared : TrainingSettings
+        Budget, device and plan overrides of all runs.
+    """
+    runs: list[TrainingSettings] = []
+    for preset in presets:
+        for seed in seeds:
+            for key in methods:
+                settings = shared.model_copy(update={"method": key, "preset": preset, "seed": seed})
+                for each in (twin_of(settings), settings):
+                    if each not in runs:
+                        runs.append(each)
+    return runs
+
+
+def compare(
+    study: Study, runs: Sequence[TrainingSettings]
+) -> Generator[CellStarted | Event | Predicting | CaseEvaluated, None, list[Measured]]:
+    """Train and measure every run of a grid that the study does not have yet.
+
+    Parameters
+    ----------
+    study : Study
+        With labelled and held-out cases.
+    runs : sequence of TrainingSettings
+        As `grid` gives them.
+
+    Yields
+    ------
+    CellStarted, Event, Predicting or CaseEvaluated
+        Progress. Closing the generator stops the run in progress with a checkpoint.
+
+    Returns
+    -------
+    list of Measured
+        In the order of ``runs``.
+
+    Raises
+    ------
+    SemisegError
+        The study has no labelled or no held-out case, or a run fails.
+    """
+    if not study.held_out_cases():
+        raise StudyError(
+            f"Study “{study.name}” has no held-out case to compare methods on; lock at least three "
+            "labelled scans away (--held-out)."
+        )
+    measured = []
+    for index, settings in enumerate(runs):
+        yield CellStarted(settings, index, len(runs))
+        run = find_run(study, settings)
+        if run is None:
+            run = yield from train(study, settings)
+        if not _is_measured(study, run):
+            yield from evaluate(study, run.identifier, settings.device)
+        measured.append(_measured(study, run, settings))
+    return measured
+
+
+def measured_runs(study: Study, runs: Sequence[TrainingSettings]) -> list[Measured]:
+    """Return those runs of a grid that the study has trained and measured already."""
+    found = [(settings, find_run(study, settings)) for settings in runs]
+    return [
+        _measured(study, run, settings)
+        for settings, run in found
+        if run is not None and _is_measured(study, run)
+    ]
+
+
+def find_run(study: Study, settings: TrainingSettings) -> Run | None:
+    """Return the newest finished run with these settings and the labels of now, if there is one."""
+    labels = study.label_snapshot_hash()
+    wanted = settings.model_dump(mode="json")
+    for run in reversed(study.runs()):
+        usable = run.status == "finished" and run.label_hash == labels and run.has_checkpoint
+        if usable and settings_of_run(run).model_dump(mode="json") == wanted:
+            return run
+    return None
+
+
+def _is_measured(study: Study, run: Run) -> bool:
+    return {case.name for case in study.held_out_cases()} <= set(study.metrics(run))
+
+
+def _measured(study: Study, run: Run, settings: TrainingSettings) -> Measured:
+    progress = load_checkpoint(run.folder).progress
+    held_out = {case.name for case in study.held_out_cases()}
+    metrics = {
+        case: CaseMetrics.from_dict(stored)
+        for case, stored in study.metrics(run).items()
+        if case in held_out
+    }
+    return Measured(
+        settings, run.identifier, int(progress["step"]), float(progress["seconds"]), metrics
+    )

@@ -1,0 +1,85 @@
+import pytest
+import torch
+
+from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.training.comparison import (
+    CellStarted,
+    compare,
+    find_run,
+    grid,
+    measured_runs,
+    twin_of,
+)
+from napari_semiseg.engine.training.events import Started
+from napari_semiseg.engine.training.settings import TrainingSettings
+from tests.engine.small_study import make_study
+
+TINY = {"network.filters": 4, "patch": [16, 16, 16], "network.strides": [[2, 2, 2]]}
+SHARED = TrainingSettings(steps=3, device="cpu", plan_overrides=TINY)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def finish(study, runs):
+    work, events = compare(study, runs), []
+    while True:
+        try:
+            events.append(next(work))
+        except StopIteration as finished:
+            return finished.value, events
+
+
+def test_a_grid_has_each_run_once_and_each_method_after_its_twin():
+    runs = grid(["mean-teacher", "dtc"], ["modern", "paper"], [0, 1], SHARED)
+    assert len(runs) == 2 * 2 * 3
+    for index, run in enumerate(runs):
+        if run.method != "supervised":
+            assert twin_of(run) in runs[:index]
+
+
+def test_a_twin_has_the_same_network_seed_preset_and_budget():
+    run = SHARED.model_copy(
+        update={"method": "dtc", "seed": 4, "method_settings": {"steepness": 100.0}}
+    )
+    twin = twin_of(run)
+    assert (twin.method, twin.seed, twin.steps, twin.preset) == ("supervised", 4, 3, "modern")
+    assert twin.plan_overrides == TINY
+    assert twin.method_settings == {}
+
+
+def test_a_comparison_trains_and_measures_and_takes_what_is_there_the_next_time(tmp_path):
+    study = make_study(tmp_path, count=5, labelled=2, held_out=2)
+    measured, events = finish(study, grid(["mean-teacher"], ["modern"], [0], SHARED))
+    assert [each.settings.method for each in measured] == ["supervised", "mean-teacher"]
+    assert all(each.steps == 3 and each.seconds > 0 for each in measured)
+    assert all(set(each.metrics) == {"case_03", "case_04"} for each in measured)
+    assert sum(isinstance(event, Started) for event in events) == 2
+
+    more = grid(["mean-teacher"], ["modern"], [0, 1], SHARED)
+    assert [each.run for each in measured_runs(study, more)] == [each.run for each in measured]
+    again, events = finish(study, more)
+    assert [each.run for each in again[:2]] == [each.run for each in measured]
+    assert sum(isinstance(event, Started) for event in events) == 2
+    assert sum(isinstance(event, CellStarted) for event in events) == 4
+
+
+def test_other_labels_make_another_run(tmp_path):
+    study = make_study(tmp_path, count=5, labelled=1, held_out=1)
+    settings = grid(["supervised"], ["modern"], [0], SHARED)
+    finish(study, settings)
+    assert find_run(study, settings[0]) is not None
+    study.import_label("case_02", tmp_path / "labels" / "case_02.nii.gz", author="test")
+    assert find_run(study, settings[0]) is None
+
+
+def test_a_study_without_held_out_cases_is_refused_before_anything_is_trained(tmp_path):
+    study = make_study(tmp_path, count=3, labelled=2, held_out=0)
+    with pytest.raises(StudyError, match="no held-out case to compare"):
+        finish(study, grid(["supervised"], ["modern"], [0], SHARED))
+    assert study.runs() == []
