@@ -28,9 +28,12 @@ class NetworkOutput:
         (B, F', *small) last encoder features, before dropout.
     signed_distance : Tensor or None
         (B, C − 1, *spatial) in −1…1, negative inside, float32; None without that head.
+    branches : tuple of Tensor
+        (B, C, *spatial) class scores of every scale or decoder, ``logits`` first; empty for networks
+        with one answer.
     """
 
-    __slots__ = ("bottleneck", "features", "logits", "signed_distance")
+    __slots__ = ("bottleneck", "branches", "features", "logits", "signed_distance")
 
     def __init__(
         self,
@@ -38,11 +41,13 @@ class NetworkOutput:
         features: Tensor,
         bottleneck: Tensor,
         signed_distance: Tensor | None = None,
+        branches: tuple[Tensor, ...] = (),
     ) -> None:
         self.logits = logits
         self.features = features
         self.bottleneck = bottleneck
         self.signed_distance = signed_distance
+        self.branches = branches
 
 
 class Heads(nn.Module):

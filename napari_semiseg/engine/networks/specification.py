@@ -16,7 +16,8 @@ class NetworkSpecification(BaseModel):
     Attributes
     ----------
     name : str
-        A key of the catalogue: ``"unet"``, ``"paper-unet"``, ``"vnet"`` or ``"monai:CLASS"``.
+        A key of the catalogue: ``"unet"``, ``"paper-unet"``, ``"vnet"``, ``"enet"`` (2D only) or
+        ``"monai:CLASS"``.
     dimensions : {2, 3}
         Spatial dimensions of the convolutions.
     channels : int

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from napari_semiseg.engine.networks.encoder_features import EncoderFeatures
 from napari_semiseg.engine.networks.heads import CONVOLUTION, Heads, NetworkOutput
 
 _POOLING = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
@@ -70,6 +71,7 @@ class UNet(nn.Module):
             self.encoder.append(self._block(narrow, wide))
             self.up.append(self._upsampling(wide, narrow, tuple(stride)))
             self.decoder.append(self._block(narrow + (wide if paper else narrow), narrow))
+        self.encoder_features = EncoderFeatures()
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.heads = Heads(dimensions, widths[0], classes, signed_distance_head)
         if paper:
@@ -101,8 +103,9 @@ class UNet(nn.Module):
         skips = [self.encoder[0](image)]
         for pool, block in zip(self.pool, list(self.encoder)[1:], strict=True):
             skips.append(block(pool(skips[-1])))
-        bottleneck = skips.pop()
-        features = self.dropout(bottleneck)
+        bottleneck = skips[-1]
+        *skips, features = [self.encoder_features(level) for level in skips]
+        features = self.dropout(features)
         for level in reversed(range(len(self.up))):
             joined = torch.cat([skips[level], self.up[level](features)], dim=1)
             features = self.decoder[level](joined)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from napari_semiseg.engine.networks.encoder_features import EncoderFeatures
 from napari_semiseg.engine.networks.heads import CONVOLUTION, Heads, NetworkOutput
 
 _TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -69,6 +70,7 @@ class VNet(nn.Module):
             self.encoder.append(self._block(counts[level + 1], wide, wide))
             self.up.append(self._resample(_TRANSPOSED[dimensions], wide, narrow, stride))
             self.decoder.append(self._block(counts[level], narrow, narrow))
+        self.encoder_features = EncoderFeatures()
         self.dropout = _CHANNEL_DROPOUT[dimensions](dropout) if dropout else nn.Identity()
         self.heads = Heads(dimensions, widths[0], classes, signed_distance_head)
 
@@ -98,8 +100,9 @@ class VNet(nn.Module):
         skips = [self.encoder[0](image)]
         for down, block in zip(self.down, list(self.encoder)[1:], strict=True):
             skips.append(block(down(skips[-1])))
-        bottleneck = skips.pop()
-        features = self.dropout(bottleneck)
+        bottleneck = skips[-1]
+        *skips, features = [self.encoder_features(level) for level in skips]
+        features = self.dropout(features)
         for level in reversed(range(len(self.up))):
             features = self.decoder[level](self.up[level](features) + skips[level])
         logits, distance = self.heads(self.dropout(features))
