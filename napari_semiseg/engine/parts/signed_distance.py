@@ -1,22 +1,32 @@
 """Signed distance maps of labels, and the way back to masks (spec §4.7, §4.8).
 
 Negative inside, positive outside, one channel for each foreground class. The training targets are
-normalised to −1…1 for a tanh head; `exact_distance` gives millimetres.
+normalised to −1…1 for a tanh head; `exact_distance` gives millimetres. Ignored voxels are on neither
+side: they bound nothing, and their own values mean nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
-import edt
 import numpy as np
 import torch
-from scipy.ndimage import binary_erosion
 from torch import Tensor
 
+from napari_semiseg.engine.parts.segmentation_loss import IGNORED
+from napari_semiseg.engine.parts.voxel_faces import (
+    distance_to_faces,
+    distance_to_other_side,
+    touches,
+)
+
 STEEPNESS = 1500.0
+
+# Distance transforms release the interpreter's lock; one thread is enough to be ready in time.
+_WORKER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="signed-distance")
 
 
 @dataclass(frozen=True)
@@ -25,19 +35,36 @@ class SignedDistanceOptions:
 
     Attributes
     ----------
-    normalisation : {"per_side_max", "clip"}
-        Divide each side by its largest distance in the crop (the papers' code: the same anatomy gets
-        other values in other crops), or divide by `reach` and clip (the head then speaks mm).
+    normalisation : {"per_side_max", "clip", "none"}
+        Divide each side by its largest distance (the papers' code: in a crop, the same anatomy gets
+        other values than in the next); divide by `reach` and clip (the head then speaks mm); or
+        leave the distance as it is and let the head's own tanh squash it, tanh(distance / reach).
     boundary : {"inner", "half_voxel"}
         Where zero lies: on the object's own border voxels (the papers' code: a threshold above 0.5
         then loses them), or on the faces between inside and outside voxels.
     reach : float
-        Distance in mm that ``"clip"`` maps to 1.
+        Distance that ``"clip"`` maps to 1 and ``"none"`` to tanh 1.
+    unit : {"auto", "voxel", "mm"}
+        Unit of the distance. ``"auto"`` counts voxels for ``"per_side_max"``, as the papers do, and
+        mm where there is a reach.
     """
 
-    normalisation: Literal["per_side_max", "clip"] = "per_side_max"
+    normalisation: Literal["per_side_max", "clip", "none"] = "per_side_max"
     boundary: Literal["inner", "half_voxel"] = "inner"
     reach: float = 10.0
+    unit: Literal["auto", "voxel", "mm"] = "auto"
+
+    @property
+    def in_voxels(self) -> bool:
+        """Whether distances count voxels, whatever their size."""
+        if self.unit == "auto":
+            return self.normalisation == "per_side_max"
+        return self.unit == "voxel"
+
+    @property
+    def millimetres(self) -> float | None:
+        """Millimetres that a value of 1 stands for; None where values are not proportional to mm."""
+        return self.reach if self.normalisation == "clip" and not self.in_voxels else None
 
 
 def signed_distance_target(
@@ -48,11 +75,11 @@ def signed_distance_target(
     Parameters
     ----------
     labels : Tensor
-        (B, *spatial) class indices.
+        (B, *spatial) class indices, 255 ignored.
     classes : int
         Number of classes with the background, C.
     spacing : sequence of float
-        Voxel size of the spatial axes in mm; ``"per_side_max"`` counts voxels, as the papers do.
+        Voxel size of the spatial axes in mm.
     options : SignedDistanceOptions
         See there.
 
@@ -60,34 +87,65 @@ def signed_distance_target(
     -------
     Tensor
         (B, C − 1, *spatial) float32 in −1…1 on the device of ``labels``. A class that is absent from
-        a crop gets +1 everywhere, one that fills it −1.
+        a crop gets +1 everywhere, one that fills it −1. Ignored voxels have a value without meaning.
     """
-    indices = labels.cpu().numpy()
-    maps = np.empty((len(indices), classes - 1, *indices.shape[1:]), np.float32)
-    for crop, target in zip(indices, maps, strict=True):
+    maps = _targets(labels.cpu().numpy(), classes, spacing, options)
+    return maps.to(labels.device)
+
+
+def begin_signed_distance_target(
+    labels: Tensor, classes: int, spacing: Sequence[float], options: SignedDistanceOptions
+) -> Future[Tensor]:
+    """Start `signed_distance_target` in a thread, to be ready when the network's answer is.
+
+    Takes the same as `signed_distance_target`. Call it before the forward pass: an accelerator's
+    labels are copied here, which waits for all that it still has to do.
+
+    Returns
+    -------
+    Future of Tensor
+        Its result is on the CPU.
+    """
+    return _WORKER.submit(_targets, labels.cpu().numpy(), classes, tuple(spacing), options)
+
+
+def _targets(
+    labels: np.ndarray, classes: int, spacing: Sequence[float], options: SignedDistanceOptions
+) -> Tensor:
+    maps = np.empty((len(labels), classes - 1, *labels.shape[1:]), np.float32)
+    for crop, target in zip(labels, maps, strict=True):
+        unknown: np.ndarray | None = crop == IGNORED
+        if not np.any(unknown):
+            unknown = None
         for index in range(1, classes):
-            target[index - 1] = _normalised(crop == index, spacing, options)
-    return torch.from_numpy(maps).to(labels.device)
+            target[index - 1] = _normalised(crop == index, unknown, spacing, options)
+    return torch.from_numpy(maps)
 
 
 def _normalised(
-    mask: np.ndarray, spacing: Sequence[float], options: SignedDistanceOptions
+    mask: np.ndarray,
+    unknown: np.ndarray | None,
+    spacing: Sequence[float],
+    options: SignedDistanceOptions,
 ) -> np.ndarray:
-    if not mask.any():
-        return np.ones(mask.shape, np.float32)
-    if mask.all():
-        return -np.ones(mask.shape, np.float32)
-    unit = (1.0,) * mask.ndim if options.normalisation == "per_side_max" else tuple(spacing)
-    distance = exact_distance(mask, unit, half_voxel=options.boundary == "half_voxel")
+    unit = (1.0,) * mask.ndim if options.in_voxels else tuple(spacing)
+    distance = exact_distance(mask, unit, options.boundary == "half_voxel", unknown)
+    if np.isinf(distance.flat[0]):
+        return np.sign(distance)
     if options.normalisation == "clip":
         return np.clip(distance / options.reach, -1.0, 1.0)
+    if options.normalisation == "none":
+        return np.tanh(distance / options.reach)
     outside, inside = distance.max(), -distance.min()
     scaled = np.where(mask, distance / max(inside, 1e-6), distance / max(outside, 1e-6))
     return scaled.astype(np.float32)
 
 
 def exact_distance(
-    mask: np.ndarray, spacing: Sequence[float], half_voxel: bool = True
+    mask: np.ndarray,
+    spacing: Sequence[float],
+    half_voxel: bool = True,
+    unknown: np.ndarray | None = None,
 ) -> np.ndarray:
     """Euclidean distance to the boundary of ``mask``, negative inside.
 
@@ -98,32 +156,31 @@ def exact_distance(
     spacing : sequence of float
         Voxel size along each axis; distances come in its unit.
     half_voxel : bool, default True
-        Put zero on the faces between inside and outside, half a voxel of the finest axis before the
-        nearest voxel centre. False puts zero on the object's own border voxels, as the papers' code.
+        Put zero on the faces between inside and outside (see `distance_to_faces`). False puts it on
+        the object's own border voxels, as the papers' code.
+    unknown : ndarray of bool, optional
+        Voxels that are on neither side, so that distances are to the nearest voxel that is known.
 
     Returns
     -------
     ndarray
-        float32, same shape. Empty masks give +inf, full ones −inf.
+        float32, same shape. Where no voxel is known to be inside, +inf; where none is known to be
+        outside, −inf. 0 in unknown voxels.
     """
-    if not mask.any():
+    inside = mask if unknown is None else mask & ~unknown
+    outside = ~mask if unknown is None else ~(mask | unknown)
+    if not inside.any():
         return np.full(mask.shape, np.inf, np.float32)
-    if mask.all():
+    if not outside.any():
         return np.full(mask.shape, -np.inf, np.float32)
-    # Two labels in one pass: each voxel gets the distance to the nearest voxel of the other side.
-    both = edt.edt(
-        np.ascontiguousarray(mask.astype(np.uint8) + 1),
-        anisotropy=tuple(float(mm) for mm in spacing),
-        black_border=False,
-        parallel=1,
-    )
-    if half_voxel:
-        both = both - 0.5 * min(spacing)
-        return np.where(mask, -both, both).astype(np.float32)
-    signed = np.where(mask, -both, both)
-    border = mask & ~binary_erosion(mask, border_value=1)
-    signed[border] = 0.0
-    return signed.astype(np.float32)
+    measure = distance_to_faces if half_voxel else distance_to_other_side
+    distance = measure(inside, outside, spacing)
+    signed = np.where(inside, -distance, distance)
+    if not half_voxel:
+        signed[touches(inside, outside)] = 0.0
+    if unknown is not None:
+        signed[unknown] = 0.0
+    return signed
 
 
 def mask_probability(signed_distance: Tensor, steepness: float = STEEPNESS) -> Tensor:

@@ -47,6 +47,12 @@ class Batch:
     hidden_labels : Tensor or None
         (unlabelled, *spatial) int64 class indices that no loss but an oracle's may see, 255 where a
         case has no label at all; only for methods that ask for it.
+    signed_distance : Tensor or None
+        (labelled, C − 1, *spatial) float32 in −1…1, negative inside, measured in whole cases and read
+        where the crops were; only for methods that ask for it. Exact where crops are moved and turned.
+        Where augmentation scales or bends them, the zero level goes with the label, but the values
+        stay those of the case: by the factor of the scaling (within exp(±0.22) along each axis) too
+        small where the crop is magnified, too large where it shrinks.
     """
 
     images: Tensor
@@ -56,6 +62,7 @@ class Batch:
     cases: tuple[str, ...]
     positions: Tensor | None = None
     hidden_labels: Tensor | None = None
+    signed_distance: Tensor | None = None
 
     @property
     def labelled(self) -> int:
@@ -80,11 +87,14 @@ class Crop:
         (z, y, x) int64 class indices.
     positions : Tensor
         (z, y, x, 3) float32 voxel positions in the case, (z, y, x).
+    signed_distance : Tensor or None
+        (C − 1, z, y, x) float32 of the case, where it has one and the label is wanted.
     """
 
     image: Tensor
     label: Tensor | None
     positions: Tensor
+    signed_distance: Tensor | None = None
 
 
 class BatchSampler:
@@ -146,6 +156,7 @@ class BatchSampler:
             cases=tuple(case.name for case in [*cases, *others]),
             positions=self._stack_positions(crops) if self.positions else None,
             hidden_labels=self._stack_labels(crops[labelled:]) if self.hidden_labels else None,
+            signed_distance=self._stack_distances(crops[:labelled]),
         )
 
     def _stack_labels(self, crops: list[Crop]) -> Tensor:
@@ -159,6 +170,13 @@ class BatchSampler:
     def _stack_positions(self, crops: list[Crop]) -> Tensor:
         positions = torch.stack([crop.positions for crop in crops])
         return positions.reshape(-1, *self.plan.spatial, 3).to(self.device)
+
+    def _stack_distances(self, crops: list[Crop]) -> Tensor | None:
+        distances = [crop.signed_distance for crop in crops if crop.signed_distance is not None]
+        if len(distances) < len(crops) or not crops:
+            return None
+        stacked = torch.stack(distances).reshape(len(crops), -1, *self.plan.spatial)
+        return stacked.to(self.device)
 
     def _intensities(self, plain: Tensor, generator: torch.Generator) -> Tensor:
         if self.plan.recipe.augmentation == "strong":
@@ -178,19 +196,18 @@ class BatchSampler:
         return chosen
 
     def _crop(self, case: CachedCase, generator: torch.Generator, with_label: bool) -> Crop:
-        """Cut one crop."""
-        label = case.label if with_label else None
+        """Cut one crop; all that belongs to it is read at the same positions."""
+        label, distances = (case.label, case.signed_distance) if with_label else (None, None)
         centre = self._centre(case, generator)
         patch = self.plan.patch
         if self.plan.recipe.augmentation == "strong":
             positions = sampling_grid(patch, centre, case.spacing, generator)
-            return Crop(*read_at(case.image, label, positions, self.plan.classes), positions)
-        crop = cut(case.image, label, centre, patch)
+            image, indices = read_at(case.image, label, positions, self.plan.classes)
+            distance = None if distances is None else read_at(distances, None, positions, 0)[0]
+            return Crop(image, indices, positions, distance)
+        crop = cut(case.image, label, centre, patch, distances)
         if self.plan.recipe.augmentation == "mirror":
-            # Positions are turned with the image as three more channels.
-            both = torch.cat([crop.image, crop.positions.permute(3, 0, 1, 2)])
-            both, indices = mirror(both, crop.label, generator)
-            return Crop(both[:-3], indices, both[-3:].permute(1, 2, 3, 0))
+            return _mirrored(crop, generator)
         return crop
 
     def _centre(self, case: CachedCase, generator: torch.Generator) -> np.ndarray:
@@ -210,7 +227,11 @@ class BatchSampler:
 
 
 def cut(
-    image: np.ndarray, label: np.ndarray | None, centre: np.ndarray, patch: tuple[int, int, int]
+    image: np.ndarray,
+    label: np.ndarray | None,
+    centre: np.ndarray,
+    patch: tuple[int, int, int],
+    signed_distance: np.ndarray | None = None,
 ) -> Crop:
     """Cut a crop without interpolation; beyond the scan, the border's value.
 
@@ -222,18 +243,35 @@ def cut(
         Centre in voxels.
     patch : tuple of int
         Crop size (z, y, x).
+    signed_distance : ndarray, optional
+        (C − 1, z, y, x).
     """
     rows = [
         np.clip(round(float(middle) - (extent - 1) / 2) + np.arange(extent), 0, size - 1)
         for middle, extent, size in zip(centre, patch, image.shape[1:], strict=True)
     ]
     index = np.ix_(*rows)
-    crop = torch.from_numpy(np.stack([channel[index] for channel in image]).astype(np.float32))
+
+    def channels(maps: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.stack([channel[index] for channel in maps]).astype(np.float32))
+
     axes = [torch.from_numpy(row.astype(np.float32)) for row in rows]
-    positions = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
     return Crop(
-        crop, None if label is None else torch.from_numpy(label[index].astype(np.int64)), positions
+        image=channels(image),
+        label=None if label is None else torch.from_numpy(label[index].astype(np.int64)),
+        positions=torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1),
+        signed_distance=None if signed_distance is None else channels(signed_distance),
     )
+
+
+def _mirrored(crop: Crop, generator: torch.Generator) -> Crop:
+    """Turn and flip a crop; positions and distances are turned as further channels of the image."""
+    parts = [crop.image, crop.positions.permute(3, 0, 1, 2)]
+    if crop.signed_distance is not None:
+        parts.append(crop.signed_distance)
+    turned, label = mirror(torch.cat(parts), crop.label, generator)
+    image, positions, *distance = turned.split([len(part) for part in parts])
+    return Crop(image, label, positions.permute(1, 2, 3, 0), distance[0] if distance else None)
 
 
 def _mix(seed: int, labelled: int, unlabelled: int) -> int:

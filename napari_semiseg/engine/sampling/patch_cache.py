@@ -46,6 +46,8 @@ class CachedCase:
         For each foreground class that is there, up to 2000 voxel positions (n, 3).
     grid : ModelGrid
         Where these voxels lie in the scan.
+    signed_distance : ndarray or None
+        (C − 1, z, y, x) float16 in −1…1 of the whole case, memory-mapped, where it was asked for.
     """
 
     name: str
@@ -53,6 +55,7 @@ class CachedCase:
     label: np.ndarray | None
     foreground: tuple[np.ndarray, ...]
     grid: ModelGrid
+    signed_distance: np.ndarray | None = None
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -60,8 +63,28 @@ class CachedCase:
         return self.grid.spacing
 
 
+@dataclass(frozen=True)
+class DistanceMaps:
+    """How signed distance maps of whole cases are made.
+
+    Attributes
+    ----------
+    key : str
+        All that they depend on, besides the label and its voxel size.
+    make : callable
+        From class indices (z, y, x), 255 ignored, and the voxel size in mm to (C − 1, z, y, x).
+    """
+
+    key: str
+    make: Callable[[np.ndarray, tuple[float, float, float]], np.ndarray]
+
+
 def cache_cases(
-    study: Study, plan: Plan, cases: list[Case], labels: Labels
+    study: Study,
+    plan: Plan,
+    cases: list[Case],
+    labels: Labels,
+    distances: DistanceMaps | None = None,
 ) -> Iterator[CachedCase]:
     """Prepare ``cases`` one by one, reading scans only where the cache has nothing yet.
 
@@ -75,6 +98,8 @@ def cache_cases(
         What to prepare.
     labels : {"all", "any", "none"}
         Every case must have a label; those that have one come with it; or labels stay unread.
+    distances : DistanceMaps, optional
+        Add signed distance maps to the cases that come with a label.
 
     Raises
     ------
@@ -89,7 +114,10 @@ def cache_cases(
         wanted = labels == "all" or (labels == "any" and case.has_label)
         label = _label(study, case, plan, grid) if wanted else None
         foreground = _foreground(label, plan.classes) if label is not None else ()
-        yield CachedCase(case.name, image, label, foreground, grid)
+        distance = None
+        if label is not None and distances is not None:
+            distance = _distance(study, label, plan, grid, distances)
+        yield CachedCase(case.name, image, label, foreground, grid, distance)
 
 
 def prepare_image(voxels: np.ndarray, plan: Plan, grid: ModelGrid) -> np.ndarray:
@@ -120,6 +148,16 @@ def _label(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> np.ndarray:
     indices = class_indices(native, plan.class_values)
     key = _key("label", hashlib.sha256(indices.tobytes()).hexdigest(), str(grid), plan.classes)
     return _cached(study, key, lambda: grid.resample_label(indices, plan.classes))
+
+
+def _distance(
+    study: Study, label: np.ndarray, plan: Plan, grid: ModelGrid, distances: DistanceMaps
+) -> np.ndarray:
+    content = hashlib.sha256(np.ascontiguousarray(label).tobytes()).hexdigest()
+    key = _key("distance", content, label.shape, grid.spacing, plan.classes, distances.key)
+    return _cached(
+        study, key, lambda: distances.make(np.asarray(label), grid.spacing).astype(np.float16)
+    )
 
 
 def _foreground(label: np.ndarray, classes: int) -> tuple[np.ndarray, ...]:

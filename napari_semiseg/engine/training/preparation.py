@@ -15,6 +15,7 @@ import torch
 from napari_semiseg.engine.errors import SettingsError, TrainingError
 from napari_semiseg.engine.methods.assembly import Checkpoint, assemble, load_checkpoint
 from napari_semiseg.engine.methods.contract import Method, MethodSettings
+from napari_semiseg.engine.methods.distance_head import maps_of_whole_cases
 from napari_semiseg.engine.methods.registry import method_of, settings_of
 from napari_semiseg.engine.planning.fingerprint import take_fingerprint
 from napari_semiseg.engine.planning.machine import Machine, describe_machine
@@ -85,15 +86,13 @@ def prepare(
     machine = describe_machine(settings.device)
     training, validation = _split(study, settings)
     checkpoint = _checkpoint(study, settings, resume)
-    values = tuple(info.value for info in study.classes)
     if checkpoint is None:
-        wanted = method_of(settings.method).plan_overrides(settings.preset)
-        wanted |= settings.plan_overrides
-        plan = make_plan(take_fingerprint(study), machine, values, settings.preset, wanted)
+        plan = _new_plan(study, settings, machine)
     else:
         plan = checkpoint.plan
+        method_settings = settings_of(method_of(checkpoint.method), checkpoint.settings)
         _refuse_used_budget(settings, checkpoint, resume)
-    labelled, unlabelled = yield from _cases(study, plan, training, settings)
+    labelled, unlabelled = yield from _cases(study, plan, training, settings, method_settings)
     method = _method(settings, plan, method_settings, machine, checkpoint)
     sampler = BatchSampler(
         labelled,
@@ -151,6 +150,13 @@ def _checkpoint(study: Study, settings: TrainingSettings, resume: str | None) ->
     return checkpoint
 
 
+def _new_plan(study: Study, settings: TrainingSettings, machine: Machine) -> Plan:
+    """Plan for these scans and this machine; what the user sets wins over what the method wants."""
+    values = tuple(info.value for info in study.classes)
+    wanted = method_of(settings.method).plan_overrides(settings.preset) | settings.plan_overrides
+    return make_plan(take_fingerprint(study), machine, values, settings.preset, wanted)
+
+
 def _refuse_used_budget(
     settings: TrainingSettings, checkpoint: Checkpoint, resume: str | None
 ) -> None:
@@ -162,14 +168,19 @@ def _refuse_used_budget(
 
 
 def _cases(
-    study: Study, plan: Plan, training: list[Case], settings: TrainingSettings
+    study: Study,
+    plan: Plan,
+    training: list[Case],
+    settings: TrainingSettings,
+    method_settings: MethodSettings,
 ) -> Generator[Event, None, tuple[list[CachedCase], list[CachedCase]]]:
     """Read what training needs; a supervised method leaves the unlabelled scans alone."""
     others = study.unlabelled_cases() if method_of(settings.method).uses_unlabelled else []
     total = len(training) + len(others)
     labelled: list[CachedCase] = []
     unlabelled: list[CachedCase] = []
-    for case in cache_cases(study, plan, training, labels="all"):
+    distances = maps_of_whole_cases(method_settings, plan)
+    for case in cache_cases(study, plan, training, labels="all", distances=distances):
         labelled.append(case)
         yield Preparing(len(labelled), total, "reading scans")
     empty = [case.name for case in labelled if not case.foreground]
@@ -198,8 +209,6 @@ def _method(
     checkpoint: Checkpoint | None,
 ) -> Method:
     torch.manual_seed(settings.seed)
-    if checkpoint is not None:
-        method_settings = settings_of(method_of(checkpoint.method), checkpoint.settings)
     method = assemble(settings.method, plan, method_settings, machine)
     if checkpoint is not None:
         method.load_state_dict(checkpoint.state)

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from napari_semiseg.engine.parts.signed_distance import (
     SignedDistanceOptions,
+    begin_signed_distance_target,
     exact_distance,
     mask_probability,
     signed_distance_target,
@@ -58,14 +59,109 @@ def test_empty_and_full_crops_are_far_outside_and_far_inside():
     assert (target[1, 1] == 1).all()
 
 
-def test_distances_agree_with_scipy_on_anisotropic_voxels():
+def test_distances_to_centres_agree_with_scipy_on_anisotropic_voxels():
     random = np.random.default_rng(0)
     mask = random.random((12, 15, 18)) > 0.7
     spacing = (3.0, 1.0, 0.5)
     inside = distance_transform_edt(mask, sampling=spacing)
     outside = distance_transform_edt(~mask, sampling=spacing)
-    expected = np.where(mask, -(inside - 0.25), outside - 0.25)
-    np.testing.assert_allclose(exact_distance(mask, spacing), expected, atol=1e-5)
+    border = mask & ~binary_erosion(mask, border_value=1)
+    expected = np.where(border, 0, np.where(mask, -inside, outside))
+    found = exact_distance(mask, spacing, half_voxel=False)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_zero_lies_on_the_faces_of_a_slab_whatever_the_length_of_its_voxels(axis):
+    spacing = (5.0, 1.5, 0.7)
+    mask = np.zeros((8, 8, 8), bool)
+    mask[(slice(None),) * axis + (slice(3, 6),)] = True
+    found = exact_distance(mask, spacing)
+    centres = (np.arange(8) + 0.5) * spacing[axis]
+    first, last = 3 * spacing[axis], 6 * spacing[axis]
+    expected = np.maximum(first - centres, centres - last)
+    line = found[tuple(slice(None) if other == axis else 4 for other in range(3))]
+    np.testing.assert_allclose(line, expected, atol=1e-5)
+
+
+def test_cubic_voxels_have_the_distance_to_the_nearest_centre_less_one_half():
+    mask = ball(6, size=17)
+    expected = np.where(
+        mask, 0.5 - distance_transform_edt(mask), distance_transform_edt(~mask) - 0.5
+    )
+    np.testing.assert_allclose(exact_distance(mask, (1, 1, 1)), expected, atol=1e-5)
+
+
+def test_unknown_voxels_are_on_neither_side():
+    mask = np.zeros((1, 1, 12), bool)
+    mask[..., :4] = True
+    unknown = np.zeros_like(mask)
+    unknown[..., 4:8] = True  # the border lies somewhere in here
+    for half_voxel in (True, False):
+        found = exact_distance(mask, (1, 1, 1), half_voxel, unknown)[0, 0]
+        half = 0.5 if half_voxel else 0.0
+        np.testing.assert_allclose(found[:4], -np.array([8, 7, 6, 5]) + half)
+        np.testing.assert_allclose(found[8:], np.array([5, 6, 7, 8]) - half)
+        assert (found[4:8] == 0).all()
+    everything_else = ~mask
+    assert np.isneginf(exact_distance(mask, (1, 1, 1), unknown=everything_else)).all()
+    assert np.isposinf(exact_distance(mask, (1, 1, 1), unknown=mask)).all()
+
+
+def test_targets_of_known_voxels_do_not_take_ignored_ones_for_the_outside():
+    labels = torch.full((1, 1, 12), 255)
+    labels[..., :3], labels[..., 9:] = 1, 0
+    options = SignedDistanceOptions("clip", "half_voxel", reach=100.0)
+    target = 100 * signed_distance_target(labels, 2, (1.0, 1.0), options)[0, 0, 0]
+    torch.testing.assert_close(target[:3], torch.tensor([-8.5, -7.5, -6.5]))
+    torch.testing.assert_close(target[9:], torch.tensor([6.5, 7.5, 8.5]))
+    labels[labels == 0] = 255
+    assert (signed_distance_target(labels, 2, (1.0, 1.0), PAPER)[..., :3] == -1).all()
+
+
+@pytest.mark.parametrize("boundary", ["inner", "half_voxel"])
+@pytest.mark.parametrize("unit", ["voxel", "mm"])
+def test_distances_that_are_not_normalised_are_squashed_by_the_heads_tanh(boundary, unit):
+    mask = np.zeros((1, 20), bool)
+    mask[:, 5:15] = True
+    spacing = (1.0, 2.0)
+    options = SignedDistanceOptions("none", boundary, reach=6.0, unit=unit)
+    labels = torch.from_numpy(mask.astype(np.int64))[None]
+    target = signed_distance_target(labels, 2, spacing, options)[0, 0].numpy()
+    steps = spacing if unit == "mm" else (1.0, 1.0)
+    distance = exact_distance(mask, steps, boundary == "half_voxel")
+    np.testing.assert_allclose(target, np.tanh(distance / 6.0), rtol=1e-5)
+    assert options.millimetres is None
+
+
+def test_auto_counts_voxels_for_the_largest_distance_and_millimetres_for_a_reach():
+    assert SignedDistanceOptions().in_voxels
+    assert not SignedDistanceOptions("clip").in_voxels
+    assert not SignedDistanceOptions("none").in_voxels
+    assert not SignedDistanceOptions(unit="mm").in_voxels
+    assert SignedDistanceOptions("clip", reach=7.0).millimetres == 7.0
+    assert SignedDistanceOptions("clip", reach=7.0, unit="voxel").millimetres is None
+    assert SignedDistanceOptions().millimetres is None
+
+
+def test_the_largest_distance_can_be_one_in_millimetres():
+    """With long voxels the farthest voxel of a side is another one."""
+    mask = np.zeros((6, 12), bool)
+    mask[0, :2] = True
+    labels = torch.from_numpy(mask.astype(np.int64))[None]
+    spacing = (10.0, 1.0)
+    in_voxels = signed_distance_target(labels, 2, spacing, SignedDistanceOptions())[0, 0]
+    in_mm = signed_distance_target(labels, 2, spacing, SignedDistanceOptions(unit="mm"))[0, 0]
+    assert in_voxels[0, 11] > in_voxels[5, 0]
+    assert in_mm[0, 11] < in_mm[5, 0]
+    assert in_voxels.max() == in_mm.max() == 1
+
+
+def test_a_target_that_is_made_in_a_thread_is_the_same():
+    labels = torch.from_numpy(ball(5, size=12).astype(np.int64))[None]
+    pending = begin_signed_distance_target(labels, 3, (1.0, 1.0, 1.0), CLIPPED)
+    expected = signed_distance_target(labels, 3, (1.0, 1.0, 1.0), CLIPPED)
+    assert torch.equal(pending.result(), expected)
 
 
 def test_clipped_targets_are_millimetres_over_the_reach():

@@ -14,14 +14,14 @@ from napari_semiseg.engine.sampling.augmentation import (
 )
 from napari_semiseg.engine.sampling.batches import BatchSampler, cut
 from napari_semiseg.engine.sampling.intensity import normalise
-from napari_semiseg.engine.sampling.patch_cache import cache_cases, class_indices
+from napari_semiseg.engine.sampling.patch_cache import DistanceMaps, cache_cases, class_indices
 from tests.engine.small_study import make_study
 
 
-def sampler(folder, seed=0, preset="modern", extras=None, **scans):
+def sampler(folder, seed=0, preset="modern", extras=None, distances=None, **scans):
     study = make_study(folder, **scans)
     plan = make_plan(take_fingerprint(study), describe_machine("cpu"), (1, 2), preset)
-    labelled = list(cache_cases(study, plan, study.labelled_cases(), labels="all"))
+    labelled = list(cache_cases(study, plan, study.labelled_cases(), "all", distances))
     unlabelled = list(cache_cases(study, plan, study.unlabelled_cases(), labels="any"))
     device = torch.device("cpu")
     return BatchSampler(labelled, unlabelled, plan, seed, device, **(extras or {}))
@@ -96,6 +96,96 @@ def test_hidden_labels_are_those_of_the_unlabelled_crops_where_there_are_any(tmp
     assert batch.hidden_labels.shape == (2, *drawn.plan.spatial)
     assert set(batch.hidden_labels.unique().tolist()) == {0, 1, 2}
     assert sampler(tmp_path / "without").draw(1, 1).hidden_labels is None
+
+
+def sides(label, spacing):
+    """A map with one value inside and one outside of each class: what is read tells the side."""
+    return np.stack([np.where(label == index, -0.5, 0.5) for index in (1, 2)])
+
+
+DISTANCES = DistanceMaps("sides", sides)
+
+
+@pytest.mark.parametrize("preset", ["modern", "paper"])
+@pytest.mark.parametrize("shape", [(20, 22, 24), (32, 32, 1)])
+def test_distances_of_whole_cases_are_read_where_the_labels_were(tmp_path, preset, shape):
+    drawn = sampler(tmp_path, preset=preset, shape=shape, distances=DISTANCES)
+    for _ in range(4):
+        batch = drawn.draw(2, 1)
+        assert batch.signed_distance.shape == (2, 2, *drawn.plan.spatial)
+        assert batch.signed_distance.dtype == torch.float32
+        inside = torch.stack([batch.labels == 1, batch.labels == 2], dim=1)
+        decided = batch.signed_distance.abs() > (0.3 if preset == "modern" else 0.0)
+        assert torch.equal((batch.signed_distance < 0)[decided], inside[decided])
+        assert decided.float().mean() > 0.5
+
+
+@pytest.mark.parametrize("preset", ["modern", "paper"])
+def test_distances_are_delivered_only_where_they_were_made_and_change_nothing_else(
+    tmp_path, preset
+):
+    plain = sampler(tmp_path / "plain", preset=preset).draw(2, 1)
+    extra = sampler(tmp_path / "extra", preset=preset, distances=DISTANCES).draw(2, 1)
+    assert plain.signed_distance is None
+    assert torch.equal(plain.images, extra.images)
+    assert torch.equal(plain.labels, extra.labels)
+
+
+def test_a_turned_crop_has_the_very_values_of_the_case(tmp_path):
+    drawn = sampler(
+        tmp_path,
+        preset="paper",
+        extras={"positions": True},
+        distances=DistanceMaps("ramp", lambda label, _: np.linspace(-1, 1, 2 * label.size).reshape(
+            2, *label.shape)),
+    )  # fmt: skip
+    cases = {case.name: case for case in drawn.labelled}
+    batch = drawn.draw(2, 1)
+    for index in range(2):
+        z, y, x = batch.positions[index].reshape(*drawn.plan.patch, 3).long().unbind(-1)
+        expected = cases[batch.cases[index]].signed_distance[:, z.numpy(), y.numpy(), x.numpy()]
+        found = batch.signed_distance[index].reshape(expected.shape)
+        torch.testing.assert_close(found, torch.from_numpy(expected.astype(np.float32)))
+
+
+def test_scaling_leaves_the_values_of_the_case_and_moves_their_zero_level():
+    """What the batch says of its approximation: the values are off by the factor of the scaling."""
+    plane = np.zeros((1, 8, 8, 40), np.float16)
+    plane[:] = (np.arange(40) - 20) / 20  # voxels from a plane, over a reach of 20
+    axes = [torch.arange(n, dtype=torch.float32) for n in (4, 4, 20)]
+    offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1) - torch.tensor([2.0, 2, 10])
+    for factor in (0.8, 1.25):  # voxels of the case that one voxel of the crop spans
+        positions = offsets * factor + torch.tensor([4.0, 4, 20])
+        found, _ = read_at(plane, None, positions, 0)
+        true = offsets[..., 2] / 20  # of the label as it looks in the crop
+        torch.testing.assert_close(found[0], true * factor, atol=1e-3, rtol=0)
+
+
+def test_maps_of_whole_cases_are_made_once_for_each_label_and_option(tmp_path):
+    study = make_study(tmp_path)
+    plan = make_plan(take_fingerprint(study), describe_machine("cpu"), (1, 2), "modern")
+    made = []
+
+    def make(label, spacing):
+        made.append((label.shape, spacing))
+        return sides(label, spacing)
+
+    def read(key):
+        maps = DistanceMaps(key, make)
+        return list(cache_cases(study, plan, study.labelled_cases(), "all", maps))
+
+    first, again = read("one"), read("one")
+    assert made == [(case.label.shape, case.spacing) for case in first]
+    for case, other in zip(first, again, strict=True):
+        assert isinstance(case.signed_distance, np.memmap)
+        assert case.signed_distance.dtype == np.float16
+        np.testing.assert_array_equal(case.signed_distance, other.signed_distance)
+    read("another")
+    assert len(made) == 2 * len(first)
+    unlabelled = cache_cases(
+        study, plan, study.unlabelled_cases(), "any", DistanceMaps("one", make)
+    )
+    assert all(case.signed_distance is None for case in unlabelled)
 
 
 def test_image_and_label_are_bent_together():

@@ -10,7 +10,7 @@ from napari_semiseg.engine.training import events
 from napari_semiseg.engine.training.loop import train
 from napari_semiseg.engine.training.preparation import settings_of_run
 from tests.engine.small_study import make_study
-from tests.engine.training.small_training import of_kind, run_training, tiny
+from tests.engine.training.small_training import losses, of_kind, run_training, tiny
 
 
 def started(study, settings, resume=None):
@@ -193,3 +193,39 @@ def test_a_runs_settings_can_be_taken_up_again(tmp_path):
         _, run = run_training(study, settings)
         again = settings_of_run(study.run(run.identifier))
     assert again.model_dump(mode="json") == settings.model_dump(mode="json")
+
+
+def test_distances_of_whole_cases_are_cached_only_for_methods_that_ask_for_them(tmp_path):
+    with make_study(tmp_path) as study:
+
+        def cached():
+            return {path.name for path in study.cache_folder.glob("distance-*.npy")}
+
+        for method in ("dtc", "ua-mt"):
+            started(study, tiny(method))
+        assert not cached()
+        in_volume = {"domain": "volume"}
+        started(study, tiny("dtc", method_settings=in_volume))
+        first = cached()
+        assert len(first) == 2  # one for each labelled case
+        started(study, tiny("ug-mcl", method_settings=in_volume))
+        assert cached() == first
+        started(study, tiny("dtc", method_settings=in_volume | {"normalisation": "clip"}))
+        assert len(cached()) == 4
+
+
+@pytest.mark.parametrize("preset", ["modern", "paper"])
+def test_training_on_distances_of_whole_cases_goes_on_as_it_began(tmp_path, preset):
+    settings = tiny("dtc", preset=preset, method_settings={"domain": "volume"})
+    with make_study(tmp_path) as study:
+        whole, _ = run_training(study, settings)
+        before, stopped = run_training(
+            study,
+            settings,
+            answer=lambda event: (
+                events.Stop() if isinstance(event, events.Progress) and event.step == 3 else None
+            ),
+        )
+        after, run = run_training(study, settings_of_run(stopped), stopped.identifier)
+    assert run.status == "finished"
+    assert losses(before) + losses(after) == losses(whole)
