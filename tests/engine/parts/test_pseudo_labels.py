@@ -2,7 +2,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from napari_semiseg.engine.parts.pseudo_labels import hard_labels
+from napari_semiseg.engine.parts.pseudo_labels import (
+    PseudoLabels,
+    confident_labels,
+    hard_labels,
+    pseudo_label_loss,
+)
+from napari_semiseg.engine.parts.segmentation_loss import IGNORED
 
 
 def test_the_most_probable_class_is_chosen_without_a_gradient():
@@ -29,3 +35,57 @@ def test_a_soft_label_would_teach_its_own_network_nothing():
     assert torch.autograd.grad(soft, logits)[0].abs().max() < 1e-7
     hard = F.cross_entropy(logits, hard_labels(logits))
     assert torch.autograd.grad(hard, logits)[0].abs().max() > 1e-3
+
+
+def test_labels_below_the_threshold_are_ignored():
+    probabilities = torch.tensor([[0.95, 0.05], [0.94, 0.06], [0.02, 0.98], [0.5, 0.5]])
+    labels = confident_labels(probabilities.T.reshape(1, 2, 4), 0.95)
+    assert labels.tolist() == [[0, IGNORED, 1, IGNORED]]
+    assert confident_labels(probabilities.T.reshape(1, 2, 4), 0.0).tolist() == [[0, 0, 1, 0]]
+
+
+def test_pseudo_labels_tell_what_was_kept_and_what_was_corrected():
+    probabilities = torch.tensor([[0.8, 0.2], [0.4, 0.6], [0.3, 0.7]]).T.reshape(1, 2, 3)
+    given = PseudoLabels(probabilities, torch.tensor([[0, 0, IGNORED]]))
+    assert given.confidence[0].tolist() == pytest.approx([0.8, 0.6, 0.7])
+    assert given.kept.tolist() == [[True, True, False]]
+    assert given.kept_share == pytest.approx(2 / 3)
+    assert given.corrected.tolist() == [[False, True, False]]
+    expected = torch.tensor([[0.8, 0.2], [1.0, 0.0], [0.3, 0.7]]).T.reshape(1, 2, 3)
+    torch.testing.assert_close(given.class_shares, expected)
+
+
+def half_believed():
+    torch.manual_seed(1)
+    logits = torch.randn(2, 3, 4, 5, 6, requires_grad=True)
+    labels = torch.randint(3, (2, 4, 5, 6))
+    return logits, labels.masked_fill(torch.rand(labels.shape) < 0.5, IGNORED)
+
+
+def test_cross_entropy_is_divided_by_all_voxels_as_in_fixmatch():
+    logits, labels = half_believed()
+    each = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
+    loss = pseudo_label_loss(logits, labels, "cross-entropy")
+    assert loss.item() == pytest.approx(each.mean().item(), rel=1e-5)
+
+
+def test_the_two_kinds_together_are_half_of_each():
+    logits, labels = half_believed()
+    entropy, overlap, both = (
+        pseudo_label_loss(logits, labels, kind).item()
+        for kind in ("cross-entropy", "dice", "dice+cross-entropy")
+    )
+    assert both == pytest.approx((entropy + overlap) / 2)
+
+
+@pytest.mark.parametrize("kind", ["cross-entropy", "dice", "dice+cross-entropy"])
+def test_voxels_without_a_label_have_no_gradient(kind):
+    logits, labels = half_believed()
+    gradient = torch.autograd.grad(pseudo_label_loss(logits, labels, kind), logits)[0]
+    silent = (labels == IGNORED).unsqueeze(1).expand_as(gradient)
+    assert (gradient[silent] == 0).all()
+    assert gradient[~silent].abs().sum() > 0
+    nothing = torch.full_like(labels, IGNORED)
+    loss = pseudo_label_loss(logits, nothing, kind)
+    assert loss.item() == 0
+    assert (torch.autograd.grad(loss, logits)[0] == 0).all()

@@ -1,0 +1,51 @@
+import torch
+from torch import nn
+
+from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.parts.answers import Answers
+
+
+class Counting(nn.Module):
+    """Counts how often it is asked, and whether to learn."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.asked = 0
+
+    def forward(self, images):
+        assert not self.training
+        self.asked += 1
+        logits = images * self.weight
+        return NetworkOutput(logits, logits, logits)
+
+
+def test_each_network_is_asked_once_and_only_when_needed():
+    windows = torch.randn(2, 3, 4, 4)
+    one, other = Counting().train(), Counting().train()
+    answers = Answers(windows)
+    assert one.asked == 0
+    first = answers.of(one)
+    assert answers.of(one) is first
+    answers.probabilities_of(one)
+    assert (one.asked, other.asked) == (1, 0)
+    assert not first.logits.requires_grad
+
+
+def test_probabilities_are_the_softmax_in_float32():
+    windows = torch.randn(2, 3, 4, 4)
+    found = Answers(windows).probabilities_of(Counting())
+    torch.testing.assert_close(found, torch.softmax(windows, dim=1))
+    halved = Answers(windows.bfloat16()).probabilities_of(Counting().bfloat16())
+    assert halved.dtype == torch.float32
+
+
+def test_two_networks_disagree_by_their_predictions():
+    answers = Answers(torch.randn(1, 2, 4, 4))
+    one, other = Counting(), Counting()
+    with torch.no_grad():
+        other.weight.fill_(-1.0)
+    found = answers.disagreement_of(one, other)
+    foreground = [answers.probabilities_of(network)[:, 1] for network in (one, other)]
+    torch.testing.assert_close(found, (foreground[0] - foreground[1]).abs())
+    assert (answers.disagreement_of(one, one) == 0).all()
