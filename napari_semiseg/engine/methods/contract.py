@@ -85,7 +85,7 @@ class PatchMaps:
     uncertainty : Tensor or None
         (B, *spatial) normalised entropy, 0…1; None where it was not asked for.
     features : Tensor
-        (B, F, *spatial) that prototypes are compared with.
+        (B, F, *coarse) that prototypes are compared with; extents that divide those of the window.
     signed_distance : Tensor or None
         (B, C − 1, *spatial), negative inside, of the method's own head; None without one.
     disagreement : Tensor or None

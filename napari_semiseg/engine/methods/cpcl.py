@@ -12,7 +12,8 @@ any gradient; here both have theirs, as in the paper.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -22,13 +23,16 @@ from torch import Tensor
 from napari_semiseg.engine.methods.contract import (
     Clock,
     MethodSettings,
+    NativeMap,
     Paper,
     StepCost,
     StepReport,
 )
 from napari_semiseg.engine.methods.student import Losses, StudentMethod
 from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.dropout_uncertainty import DROPOUT
+from napari_semiseg.engine.parts.prototype_bank import PrototypeBank, likeness_and_answer
 from napari_semiseg.engine.parts.prototype_segmentation import (
     ClassPrototypes,
     backward_consistency,
@@ -40,6 +44,8 @@ from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.parts.teacher import AveragedTeacher
 from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.sampling.batches import Batch
+
+BANK_DECAY = 0.99  # of the running prototypes: about the last hundred steps
 
 
 class CyclicPrototypeSettings(MethodSettings):
@@ -106,9 +112,24 @@ class CyclicPrototypeConsistency(StudentMethod):
     settings: CyclicPrototypeSettings
     averaged: AveragedTeacher
     unsupervised_terms = ("forward", "backward")
+    native_maps = (
+        NativeMap(
+            "teacher_prediction", "Teacher's prediction (pseudo-label)", "classes", "classes"
+        ),
+        NativeMap("labelled_likeness", "Likeness to labelled scans", "similarity", "classes"),
+        NativeMap("labelled_answer", "Answer by likeness to labelled scans", "share", "classes"),
+        NativeMap("unlabelled_likeness", "Likeness to unlabelled scans", "similarity", "classes"),
+        NativeMap(
+            "unlabelled_answer", "Answer by likeness to unlabelled scans", "share", "classes"
+        ),
+    )
 
     def __init__(self, plan: Plan, settings: CyclicPrototypeSettings, fabric: Fabric) -> None:
         super().__init__(plan, settings, fabric)
+        self.banks = {
+            kind: PrototypeBank(plan.classes, BANK_DECAY) for kind in ("labelled", "unlabelled")
+        }
+        """Running means of the prototypes of training, for the maps alone."""
 
     @property
     def decay(self) -> float:
@@ -128,6 +149,8 @@ class CyclicPrototypeConsistency(StudentMethod):
 
         labelled = self.prototypes_under(labelled_features, batch.labels, student[:split])
         unlabelled = self.prototypes_under(unlabelled_features, teacher.argmax(dim=1), teacher)
+        self.banks["labelled"].update(labelled)
+        self.banks["unlabelled"].update(unlabelled)
         target = student[split:] if from_student else teacher
         forward = forward_consistency(
             unlabelled_features,
@@ -173,3 +196,50 @@ class CyclicPrototypeConsistency(StudentMethod):
         if self.settings.pairing == "batch_mean":
             return prototypes.mean_over_images()
         return prototypes.paired_with(images)
+
+    def disagreement_of(self, answers: Answers) -> Tensor:
+        """Compare student and teacher, one of which answers."""
+        return answers.disagreement_of(self.student, self.averaged.network)
+
+    def native_of(self, answers: Answers) -> Mapping[str, Tensor]:
+        """Show the teacher's answer and both segmentations by prototypes.
+
+        As in training, labelled prototypes meet the teacher's features and unlabelled ones the
+        student's. What has not been learnt yet is left out.
+        """
+        maps = {"teacher_prediction": answers.probabilities_of(self.averaged.network)}
+        facing = {"labelled": self.averaged.network, "unlabelled": self.student}
+        for kind, network in facing.items():
+            prototypes = self.banks[kind].prototypes
+            if prototypes is not None:
+                maps[f"{kind}_likeness"], maps[f"{kind}_answer"] = likeness_and_answer(
+                    self.features(answers.of(network)),
+                    prototypes,
+                    self.settings.scale,
+                    answers.windows.shape[2:],
+                )
+        return maps
+
+    def move(self, device: torch.device) -> None:
+        """Move the running prototypes too."""
+        super().move(device)
+        for bank in self.banks.values():
+            bank.to(device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Add the running prototypes."""
+        banks = {kind: bank.state_dict() for kind, bank in self.banks.items()}
+        return super().state_dict() | {"banks": banks}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the running prototypes too.
+
+        A checkpoint from before they were kept has class prototypes of the decoder's features, which
+        are measured anew where the bottleneck's are wanted.
+        """
+        super().load_state_dict(state)
+        if "banks" in state:
+            for kind, bank in self.banks.items():
+                bank.load_state_dict(state["banks"][kind])
+        elif self.settings.feature == "bottleneck":
+            self.prototypes = None

@@ -7,6 +7,7 @@ then the teacher moves towards the student.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -17,11 +18,13 @@ from torch import Tensor
 from napari_semiseg.engine.methods.contract import (
     Clock,
     MethodSettings,
+    NativeMap,
     Paper,
     StepCost,
     StepReport,
 )
 from napari_semiseg.engine.methods.student import Losses, StudentMethod
+from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.consistency import mean_squared_difference
 from napari_semiseg.engine.parts.dropout_uncertainty import input_noise
 from napari_semiseg.engine.parts.ramps import stepped_ramp
@@ -66,6 +69,10 @@ class MeanTeacher(StudentMethod):
     )
     summary = "Unlabelled scans teach the network to agree with a steadier copy of itself."
     cost = StepCost(forward=3, backward=2)
+    native_maps: ClassVar[tuple[NativeMap, ...]] = (
+        NativeMap("student_prediction", "Student's prediction", "classes", "classes"),
+        NativeMap("teacher_prediction", "Teacher's prediction", "classes", "classes"),
+    )
     Settings: ClassVar[type[MethodSettings]] = MeanTeacherSettings
     settings: MeanTeacherSettings
     averaged: AveragedTeacher
@@ -108,3 +115,14 @@ class MeanTeacher(StudentMethod):
         self.averaged.network.train()
         noisy = input_noise(images, self.settings.noise)
         return torch.softmax(self.averaged(noisy).logits.float(), dim=1)
+
+    def disagreement_of(self, answers: Answers) -> Tensor:
+        """Compare student and teacher, one of which answers."""
+        return answers.disagreement_of(self.student, self.averaged.network)
+
+    def native_of(self, answers: Answers) -> Mapping[str, Tensor]:
+        """Show what student and teacher say, each for itself."""
+        return {
+            "student_prediction": answers.probabilities_of(self.student),
+            "teacher_prediction": answers.probabilities_of(self.averaged.network),
+        }

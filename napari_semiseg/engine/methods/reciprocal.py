@@ -9,7 +9,7 @@ while it goes on learning from labelled crops.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from napari_semiseg.engine.methods.contract import (
     Clock,
     MethodSettings,
+    NativeMap,
     Paper,
-    PatchMaps,
     StepCost,
     StepReport,
 )
 from napari_semiseg.engine.methods.optimisation import learning_rate, make_optimiser, optimise
 from napari_semiseg.engine.methods.student import Losses, StudentMethod
-from napari_semiseg.engine.parts.disagreement import total_variation
+from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.dropout_uncertainty import normalised_entropy
 from napari_semiseg.engine.parts.gradient_agreement import dot_and_cosine
 from napari_semiseg.engine.parts.pseudo_labels import hard_labels
@@ -109,6 +109,7 @@ class ReciprocalLearning(StudentMethod):
     )
     summary = "One network labels unlabelled scans for another and learns from how well that helps."
     cost = StepCost(forward=4, backward=4)
+    native_maps = (NativeMap("teacher_prediction", "Teacher's prediction", "classes", "classes"),)
     unsupervised_terms = ("pseudo-labels",)
     Settings = ReciprocalLearningSettings
     settings: ReciprocalLearningSettings
@@ -289,19 +290,18 @@ class ReciprocalLearning(StudentMethod):
             return self.teacher
         return super().answering
 
-    @torch.no_grad()
-    def predict(self, patch: Tensor, uncertainty: bool = True, native: bool = False) -> PatchMaps:
-        """Answer with the student; uncertain is where student and teacher are not of one mind."""
-        maps = super().predict(patch, uncertainty=False, native=native)
-        if not uncertainty:
-            return maps
-        self.teacher.eval()
-        theirs = torch.softmax(self.teacher(patch).logits.float(), dim=1)
-        return replace(
-            maps,
-            uncertainty=normalised_entropy((maps.probabilities + theirs) / 2),
-            disagreement=total_variation(maps.probabilities, theirs) if self.started else None,
-        )
+    def uncertainty_of(self, answers: Answers) -> Tensor:
+        """Uncertain is where student and teacher are not of one mind."""
+        student = answers.probabilities_of(self.answering)
+        return normalised_entropy((student + answers.probabilities_of(self.teacher)) / 2)
+
+    def disagreement_of(self, answers: Answers) -> Tensor | None:
+        """Compare student and teacher, once the student has begun."""
+        return answers.disagreement_of(self.answering, self.teacher) if self.started else None
+
+    def native_of(self, answers: Answers) -> Mapping[str, Tensor]:
+        """Show what the teacher says, which no longer answers."""
+        return {"teacher_prediction": answers.probabilities_of(self.teacher)}
 
     @property
     def uncertainty_source(self) -> str:

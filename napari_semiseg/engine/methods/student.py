@@ -1,13 +1,15 @@
 """The common body of methods that train one student network.
 
 A method of this kind only writes its losses; the optimiser step, the averaged weights that answer at
-inference, and the maps are here. With an averaged network in the recipe that network answers, as
+inference, and the maps are here: a method says in `disagreement_of` and `native_of` what it shows
+beside the maps that every method has. With an averaged network in the recipe that network answers, as
 everything measured for the modern preset; without one the student does, as in the papers.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -23,6 +25,7 @@ from napari_semiseg.engine.methods.contract import (
 )
 from napari_semiseg.engine.methods.optimisation import make_optimiser, optimise
 from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.dropout_uncertainty import (
     dropout_active,
     has_dropout,
@@ -98,34 +101,50 @@ class StudentMethod(Method):
     @torch.no_grad()
     def predict(self, patch: Tensor, uncertainty: bool = True, native: bool = False) -> PatchMaps:
         """Answer with the averaged weights (or the student); entropy over dropout or weights."""
-        network = self.answering
-        network.eval()
-        output: NetworkOutput = network(patch)
-        probabilities = torch.softmax(output.logits.float(), dim=1)
+        return self.maps_of(Answers(patch), uncertainty, native)
+
+    def maps_of(self, answers: Answers, uncertainty: bool, native: bool) -> PatchMaps:
+        """Gather the maps of `predict` from the networks' answers."""
+        output = answers.of(self.answering)
+        own = self.native_of(answers) if native else {}
         return PatchMaps(
-            probabilities=probabilities,
-            uncertainty=self._uncertainty(patch, probabilities) if uncertainty else None,
-            features=output.features,
+            probabilities=answers.probabilities_of(self.answering),
+            uncertainty=self.uncertainty_of(answers) if uncertainty else None,
+            features=self.features(output),
             signed_distance=output.signed_distance,
+            disagreement=self.disagreement_of(answers) if uncertainty else None,
+            native={item.key: own[item.key] for item in self.native_maps if item.key in own},
         )
 
-    def _uncertainty(self, patch: Tensor, probabilities: Tensor) -> Tensor:
+    def features(self, output: NetworkOutput) -> Tensor:
+        """Choose the features (B, F, *spatial or coarser) that prototypes are compared with."""
+        return output.features
+
+    def disagreement_of(self, answers: Answers) -> Tensor | None:
+        """Return how far the method's two answers lie apart, (B, *spatial) 0…1, if it has two."""
+        return None
+
+    def native_of(self, answers: Answers) -> Mapping[str, Tensor]:
+        """Return the maps of the method's own, (B, channels, *spatial), by key."""
+        return {}
+
+    def uncertainty_of(self, answers: Answers) -> Tensor:
+        """Return the normalised entropy (B, *spatial) over dropout passes or weights."""
         network = self.answering
         if has_dropout(network):
             with dropout_active(network):
                 mean = mean_of_passes(
                     lambda crops: torch.softmax(network(crops).logits.float(), dim=1),
-                    patch,
+                    answers.windows,
                     MAP_PASSES,
                     noise=0.0,
                 )
             return normalised_entropy(mean)
+        probabilities = answers.probabilities_of(network)
         if self.averaged is None:
             return normalised_entropy(probabilities)
         other = self.student if network is self.averaged.network else self.averaged.network
-        other.eval()
-        theirs = torch.softmax(other(patch).logits.float(), dim=1)
-        return normalised_entropy((probabilities + theirs) / 2)
+        return normalised_entropy((probabilities + answers.probabilities_of(other)) / 2)
 
     @property
     def uncertainty_source(self) -> str:

@@ -6,12 +6,22 @@ mean over T dropout passes lies below a threshold that rises from 3/4 of ln C to
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from napari_semiseg.engine.methods.contract import Clock, Paper, StepCost, StepReport
+from napari_semiseg.engine.methods.contract import (
+    Clock,
+    NativeMap,
+    Paper,
+    StepCost,
+    StepReport,
+)
 from napari_semiseg.engine.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
+from napari_semiseg.engine.parts.answers import Answers
+from napari_semiseg.engine.parts.certainty import certain_share, teacher_entropy
 from napari_semiseg.engine.parts.consistency import certain_squared_difference
 from napari_semiseg.engine.parts.dropout_uncertainty import entropy, mean_of_passes
 from napari_semiseg.engine.parts.ramps import certainty_threshold
@@ -39,6 +49,10 @@ class UncertaintyAwareMeanTeacher(MeanTeacher):
     )
     summary = "As mean teacher, but unlabelled voxels count only where the steadier copy is sure."
     cost = StepCost(forward=11, backward=2)
+    native_maps = (
+        *MeanTeacher.native_maps,
+        NativeMap("certain_share", "Share of training in which the teacher was believed", "share"),
+    )
     Settings = UncertaintyAwareMeanTeacherSettings
     settings: UncertaintyAwareMeanTeacherSettings
     needs_dropout = 0.1
@@ -59,3 +73,10 @@ class UncertaintyAwareMeanTeacher(MeanTeacher):
         certain = uncertainty < threshold
         scalars = {"threshold": threshold, "certain share": certain.float().mean().item()}
         return certain_squared_difference(student, target, certain), scalars
+
+    def native_of(self, answers: Answers) -> Mapping[str, Tensor]:
+        """Add where the teacher's dropout passes agree enough to be believed."""
+        noise, passes = self.settings.noise, self.settings.passes
+        uncertainty = teacher_entropy(self.averaged.network, answers.windows, passes, noise)
+        certain = certain_share(uncertainty, self.plan.classes).unsqueeze(1)
+        return {**super().native_of(answers), "certain_share": certain}

@@ -9,42 +9,50 @@ both consistencies pull the same numbers in opposite directions.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor
 
 from napari_semiseg.engine.methods.contract import (
     Clock,
-    MethodSettings,
+    NativeMap,
     Paper,
-    PatchMaps,
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.distance_head import (
+    DISTANCE_MASKS,
+    OWN_DISTANCE,
+    SignedDistanceSettings,
+    begin_target,
+    distance_of,
+    masks_of,
+)
 from napari_semiseg.engine.methods.student import Losses, StudentMethod
+from napari_semiseg.engine.parts.answers import Answers
+from napari_semiseg.engine.parts.certainty import certain_share, teacher_entropy
 from napari_semiseg.engine.parts.consistency import certain_squared_difference
-from napari_semiseg.engine.parts.disagreement import class_probabilities, total_variation
+from napari_semiseg.engine.parts.disagreement import total_variation
+from napari_semiseg.engine.parts.distance_task import (
+    distance_loss,
+    mask_dice_loss,
+    near_zero_share,
+)
 from napari_semiseg.engine.parts.dropout_uncertainty import entropy, input_noise, mean_of_passes
 from napari_semiseg.engine.parts.ramps import certainty_threshold, gaussian_ramp
-from napari_semiseg.engine.parts.segmentation_loss import dice_loss, segmentation_loss
-from napari_semiseg.engine.parts.signed_distance import (
-    SignedDistanceOptions,
-    mask_probability,
-    signed_distance_target,
-)
+from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
+from napari_semiseg.engine.parts.signed_distance import mask_probability
 from napari_semiseg.engine.parts.teacher import AveragedTeacher
 from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.sampling.batches import Batch
 
-NEAR_ZERO = 0.01
 
-
-class MutualConsistencySettings(MethodSettings):
+class MutualConsistencySettings(SignedDistanceSettings):
     """Hyper-parameters of UG-MCL."""
 
     intra_task_weight: float = Field(
@@ -89,19 +97,6 @@ class MutualConsistencySettings(MethodSettings):
         0.99, ge=0, lt=1, title="Teacher decay",
         description="How slowly the teacher follows the student.",
     )  # fmt: skip
-    steepness: float = Field(
-        1500.0, gt=0, le=10_000, title="Steepness",
-        description="How sharply a signed distance turns into a mask.",
-    )  # fmt: skip
-    normalisation: Literal["per_side_max", "clip"] = Field(
-        "per_side_max", title="Distance normalisation",
-        description="By the largest distance in the crop (the authors' code), or clipped at a reach "
-        "in mm, so that the head's map has a unit.",
-    )  # fmt: skip
-    reach: float = Field(
-        10.0, gt=0, le=200, title="Reach (mm)",
-        description="Distance that a clipped map can show.",
-    )  # fmt: skip
 
 
 class MutualConsistency(StudentMethod):
@@ -124,6 +119,15 @@ class MutualConsistency(StudentMethod):
     Settings = MutualConsistencySettings
     settings: MutualConsistencySettings
     averaged: AveragedTeacher
+    native_maps = (
+        NativeMap("teacher_prediction", "Teacher's prediction", "classes", "classes"),
+        NativeMap("certain_share", "Share of training in which the teacher was believed", "share"),
+        DISTANCE_MASKS,
+        OWN_DISTANCE,
+        NativeMap(
+            "teacher_distance", "Distance as the teacher learns it", "distance", "foreground"
+        ),
+    )
     needs_dropout = 0.1
     needs_signed_distance = True
     needs_full_precision = True  # for the reason measured in DTC: gradients through a steep sigmoid
@@ -140,19 +144,23 @@ class MutualConsistency(StudentMethod):
     @property
     def signed_distance_reach(self) -> float | None:
         """The clipping reach in mm where distances are regressed; a mask loss gives no unit."""
-        regressed = self.settings.distance_loss != "dice_of_mask"
-        clipped = self.settings.normalisation == "clip"
-        return self.settings.reach if regressed and clipped else None
+        return self.settings.distance_options.millimetres if self.regresses else None
+
+    @property
+    def regresses(self) -> bool:
+        """Whether the distance head learns distances, not only their masks."""
+        return self.settings.distance_loss != "dice_of_mask"
 
     def losses(self, batch: Batch, clock: Clock) -> tuple[Losses, StepReport]:
         """Return the supervised terms and both consistencies on all crops."""
+        target = self.begin_target(batch)
         output = self.student(batch.images)
         logits, distance = output.logits, output.signed_distance
         segmentation = torch.softmax(logits.float(), dim=1)
         threshold = certainty_threshold(clock.semi_supervised_share, self.plan.classes)
         certain = self.uncertainty(batch.plain_images) < threshold
         ramp = gaussian_ramp(clock.semi_supervised_share / self.settings.ramp_share)
-        terms = self._supervised(batch, logits[: batch.labelled], distance[: batch.labelled])
+        terms = self._supervised(batch, logits, distance, target)
         intra = self.intra_task(segmentation, distance, batch.plain_images, certain)
         terms["intra-task"] = self.settings.intra_task_weight * ramp * intra
         cross = self.cross_task(segmentation, distance, certain)
@@ -161,7 +169,7 @@ class MutualConsistency(StudentMethod):
             "weight": self.settings.intra_task_weight * ramp,
             "threshold": threshold,
             "certain share": certain.float().mean().item(),
-            "near zero level": (distance.detach().abs() < NEAR_ZERO).float().mean().item(),
+            "near zero level": near_zero_share(distance),
         }
 
     @torch.no_grad()
@@ -212,28 +220,43 @@ class MutualConsistency(StudentMethod):
 
     def supervised_losses(self, batch: Batch) -> Losses:
         """Return the supervised terms of both tasks for the warm start."""
+        target = self.begin_target(batch)
         output = self.student(batch.images[: batch.labelled])
-        return self._supervised(batch, output.logits, output.signed_distance)
+        return self._supervised(batch, output.logits, output.signed_distance, target)
 
-    def _supervised(self, batch: Batch, logits: Tensor, distance: Tensor) -> Losses:
+    def begin_target(self, batch: Batch) -> Future[Tensor] | None:
+        """Start to make the distances to learn, if they are learnt."""
+        return begin_target(batch, self.plan.classes, self.settings) if self.regresses else None
+
+    def _supervised(
+        self, batch: Batch, logits: Tensor, distance: Tensor, target: Future[Tensor] | None
+    ) -> Losses:
+        logits, distance = logits[: batch.labelled], distance[: batch.labelled]
         regression = torch.zeros((), device=distance.device)
-        if self.settings.distance_loss != "dice_of_mask":
-            options = SignedDistanceOptions(self.settings.normalisation, reach=self.settings.reach)
-            target = signed_distance_target(batch.labels, self.plan.classes, batch.spacing, options)
-            regression = regression + F.mse_loss(distance, target)
+        if target is not None:
+            regression = regression + distance_loss(distance, target.result(), batch.labels)
         if self.settings.distance_loss != "l2":
-            masks = mask_probability(distance, self.settings.steepness)
-            unscored = torch.zeros_like(masks[:, :1])  # the background takes no part in the Dice
-            regression = regression + dice_loss(torch.cat([unscored, masks], dim=1), batch.labels)
+            steepness = self.settings.steepness
+            regression = regression + mask_dice_loss(distance, batch.labels, steepness)
         return {
             "supervised": segmentation_loss(logits, batch.labels),
             "distance": self.settings.distance_weight * regression,
         }
 
-    @torch.no_grad()
-    def predict(self, patch: Tensor, uncertainty: bool = True, native: bool = False) -> PatchMaps:
-        """Answer with the segmentation head, and show where the distance head differs."""
-        maps = super().predict(patch, uncertainty, native)
-        assert maps.signed_distance is not None
-        other = class_probabilities(mask_probability(maps.signed_distance, self.settings.steepness))
-        return replace(maps, disagreement=total_variation(maps.probabilities, other))
+    def disagreement_of(self, answers: Answers) -> Tensor:
+        """Compare the two heads, the distance turned into masks."""
+        masks = masks_of(answers, self.answering, self.settings)
+        return total_variation(answers.probabilities_of(self.answering), masks)
+
+    def native_of(self, answers: Answers) -> Mapping[str, Tensor]:
+        """Show both tasks of student and teacher, and where the teacher is certain."""
+        teacher = self.averaged.network
+        noise, passes = self.settings.noise, self.settings.passes
+        uncertainty = teacher_entropy(teacher, answers.windows, passes, noise)
+        return {
+            "teacher_prediction": answers.probabilities_of(teacher),
+            "certain_share": certain_share(uncertainty, self.plan.classes).unsqueeze(1),
+            DISTANCE_MASKS.key: masks_of(answers, self.answering, self.settings),
+            OWN_DISTANCE.key: distance_of(answers, self.student),
+            "teacher_distance": distance_of(answers, teacher),
+        }

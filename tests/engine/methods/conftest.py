@@ -50,6 +50,13 @@ def build():
     return build_method
 
 
+def voxel_positions(shape):
+    """Positions (*shape, 3) of a crop that begins at the first voxel of a case."""
+    axes = [torch.arange(float(extent)) for extent in shape]
+    within = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    return torch.nn.functional.pad(within, (3 - len(shape), 0))
+
+
 @pytest.fixture
 def make_batch():
     def make(plan, labelled=2, unlabelled=2, seed=0):
@@ -63,7 +70,13 @@ def make_batch():
         plain = images + 0.1 * torch.randn(images.shape, generator=generator)
         student = plain + 0.3 * torch.randn(images.shape, generator=generator)
         return Batch(
-            student, plain, labels[:labelled], plan.spacing[3 - len(shape) :], ("case",) * count
+            student,
+            plain,
+            labels[:labelled],
+            plan.spacing[3 - len(shape) :],
+            ("case",) * count,
+            positions=voxel_positions(shape).expand(count, *shape, 3),
+            hidden_labels=labels[labelled:],
         )
 
     return make

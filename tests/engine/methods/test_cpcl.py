@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from napari_semiseg.engine.methods.contract import Clock
 from napari_semiseg.engine.parts.prototype_segmentation import backward_consistency, prototypes_of
@@ -113,3 +114,73 @@ def test_an_encoder_can_follow_what_the_backward_consistency_asks_for(build, mak
         optimiser.step()
         history.append(loss.item())
     assert history[-1] < 0.7 * history[0]
+
+
+@pytest.mark.parametrize(("feature", "share"), [("bottleneck", 4), ("decoder", 1)])
+def test_similarity_is_to_the_features_that_prototypes_are_made_of(
+    build, make_batch, feature, share
+):
+    method = build("cpcl", {"feature": feature})
+    images = make_batch(method.plan).plain_images
+    maps = method.predict(images, uncertainty=False)
+    assert maps.features.shape[2:] == tuple(extent // share for extent in method.plan.spatial)
+    torch.testing.assert_close(maps.features, method.features(method.answering(images)))
+
+
+def test_the_native_maps_are_the_two_segmentations_by_prototypes(build, make_batch):
+    """Compared with the naive form: interpolate the features, then take the cosine."""
+    method = build("cpcl", preset="paper")
+    for seed in range(3):
+        method.training_step(make_batch(method.plan, seed=seed), END)
+    images = make_batch(method.plan, seed=9).plain_images
+    maps = method.predict(images, uncertainty=False, native=True)
+    networks = {"labelled": method.averaged.network, "unlabelled": method.student}
+    for kind, network in networks.items():
+        small = network(images).bottleneck
+        large = F.interpolate(small, size=method.plan.spatial, mode="trilinear")
+        vectors = method.banks[kind].vectors[None, :, :, None, None, None]
+        cosine = F.cosine_similarity(large.unsqueeze(1), vectors, dim=2)
+        found = maps.native[f"{kind}_likeness"]
+        torch.testing.assert_close(found, cosine, atol=1e-4, rtol=1e-3)
+        answer = torch.softmax(method.settings.scale * found, dim=1)
+        torch.testing.assert_close(maps.native[f"{kind}_answer"], answer)
+    theirs = torch.softmax(method.averaged(images).logits, dim=1)
+    torch.testing.assert_close(maps.native["teacher_prediction"], theirs)
+
+
+def test_running_prototypes_are_those_of_the_steps(build, make_batch):
+    method = build("cpcl")
+    batch = make_batch(method.plan)
+    method.losses(batch, END)
+    features = method.features(method.student(batch.images[:2]))
+    expected = prototypes_of(features, batch.labels, method.plan.classes).mean_over_images()
+    torch.testing.assert_close(method.banks["labelled"].vectors, expected.vectors[0])
+    assert not method.banks["labelled"].vectors.requires_grad
+
+
+def test_running_prototypes_go_out_and_come_back(build, make_batch):
+    method, other = build("cpcl"), build("cpcl", seed=5)
+    method.training_step(make_batch(method.plan), END)
+    other.load_state_dict(method.state_dict())
+    other.move(other.fabric.device)
+    images = make_batch(method.plan).plain_images
+    mine, theirs = (one.predict(images, False, True).native for one in (method, other))
+    assert set(mine) == set(theirs) == {item.key for item in method.native_maps}
+    for key, found in mine.items():
+        torch.testing.assert_close(found, theirs[key])
+
+
+def test_before_the_first_step_there_is_nothing_to_be_like(build, make_batch):
+    method = build("cpcl")
+    maps = method.predict(make_batch(method.plan).plain_images, uncertainty=False, native=True)
+    assert set(maps.native) == {"teacher_prediction"}
+
+
+def test_a_checkpoint_without_running_prototypes_loads_and_forgets_the_decoders_ones(build):
+    """Such checkpoints have prototypes of decoder features whatever the setting says."""
+    for feature, kept in (("bottleneck", False), ("decoder", True)):
+        method = build("cpcl", {"feature": feature})
+        state = method.state_dict() | {"prototypes": torch.ones(3, 4)}
+        del state["banks"]
+        method.load_state_dict(state)
+        assert (method.prototypes is not None) == kept

@@ -100,9 +100,9 @@ def test_a_distance_that_is_negative_inside_gives_the_mask(build, make_batch):
     inside = torch.stack([batch.labels == 1, batch.labels == 2], dim=1)
     distance = torch.where(inside, -0.5, 0.5)
     logits = torch.zeros(len(batch.labels), 3, *method.plan.spatial)
-    terms = method._supervised(batch, logits, distance)
+    terms = method._supervised(batch, logits, distance, None)
     assert terms["mask"].item() == pytest.approx(0, abs=1e-4)
-    assert method._supervised(batch, logits, -distance)["mask"].item() > 0.9
+    assert method._supervised(batch, logits, -distance, None)["mask"].item() > 0.9
 
 
 def test_the_mask_loss_is_the_mean_dice_over_the_foreground_classes(build, make_batch):
@@ -115,7 +115,7 @@ def test_the_mask_loss_is_the_mean_dice_over_the_foreground_classes(build, make_
         for index, truth in enumerate(((batch.labels == 1).long(), (batch.labels == 2).long()))
     ]
     logits = torch.zeros(len(batch.labels), 3, *method.plan.spatial)
-    loss = method._supervised(batch, logits, distance)["mask"]
+    loss = method._supervised(batch, logits, distance, None)["mask"]
     torch.testing.assert_close(loss, torch.stack(each).mean())
 
 
@@ -131,7 +131,7 @@ def test_the_maps_show_both_answers_and_where_they_differ(build, make_batch, cla
     alone = build_dtml(build, classes=classes)
     together = build_dtml(build, {"answer": "mean"}, classes=classes)
     image = make_batch(alone.plan).plain_images
-    one, both = alone.predict(image), together.predict(image, uncertainty=False)
+    one, both = alone.predict(image), together.predict(image)
     masks = mask_probability(one.signed_distance)
     assert one.signed_distance.shape == (4, classes - 1, *alone.plan.spatial)
     assert one.disagreement.shape == (4, *alone.plan.spatial)
@@ -143,6 +143,25 @@ def test_the_maps_show_both_answers_and_where_they_differ(build, make_batch, cla
     if classes == 2:
         difference = (one.probabilities[:, 1:] - masks).abs()[:, 0]
         torch.testing.assert_close(one.disagreement, difference)
+
+
+def test_the_native_maps_are_both_predictions_and_the_distance_itself(build, make_batch):
+    method = build_dtml(build, {"answer": "mean", "steepness": 300.0})
+    maps = method.predict(make_batch(method.plan).plain_images, uncertainty=False, native=True)
+    segmentation, masks = maps.native["segmentation_prediction"], maps.native["distance_masks"]
+    torch.testing.assert_close((segmentation + masks) / 2, maps.probabilities)
+    distance = maps.native["own_distance"]
+    assert torch.equal(distance, maps.signed_distance)
+    # Where the masks do not overlap they stand in the prediction as they are.
+    expected = mask_probability(distance, 300.0)
+    apart = expected.sum(dim=1, keepdim=True) <= 1
+    torch.testing.assert_close(masks[:, 1:] * apart, expected * apart)
+
+
+def test_a_mask_that_is_learnt_needs_no_distances(build, make_batch, monkeypatch):
+    method = build_dtml(build)
+    monkeypatch.setattr("napari_semiseg.engine.methods.dtml.begin_target", None)
+    method.training_step(make_batch(method.plan), END)
 
 
 def test_distances_have_a_unit_only_where_they_are_regressed_and_clipped(build):

@@ -38,14 +38,21 @@ def test_a_method_trains_in_2d_and_3d_with_any_classes_and_channels(
     torch.testing.assert_close(maps.probabilities.sum(1), torch.ones(4, *method.plan.spatial))
     assert maps.uncertainty.min() >= 0
     assert maps.uncertainty.max() <= 1
-    assert maps.features.shape[2:] == maps.probabilities.shape[2:]
+    for extent, coarse in zip(method.plan.spatial, maps.features.shape[2:], strict=True):
+        assert extent % coarse == 0  # features may be coarser than the window
     assert method.uncertainty_source
+
+
+def trusting(key):
+    """Settings with which a method believes even a network that has learnt nothing yet."""
+    fields = available_methods()[key].Settings.model_fields
+    return {"confidence_threshold": 0.0} if "confidence_threshold" in fields else {}
 
 
 @pytest.mark.parametrize("key", SEMI_SUPERVISED)
 def test_unlabelled_crops_alone_change_the_student(build, make_batch, key):
     """The trap of two published codes: a consistency loss without a gradient."""
-    method = build(key, preset="paper", learning_rate=0.1, weight_decay=0.0)
+    method = build(key, trusting(key), preset="paper", learning_rate=0.1, weight_decay=0.0)
     batch = make_batch(method.plan)
     _, gradients = unlabelled_gradients(method, batch)
     assert sum(gradient.abs().sum() for gradient in gradients) > 0
@@ -55,6 +62,8 @@ def unlabelled_gradients(method, batch):
     torch.manual_seed(0)
     method.student.train()
     terms, scalars = method.losses(batch, END)
+    if method.needs_positions:  # such a method remembers: a place must have been seen before
+        terms, scalars = method.losses(batch, END)
     unsupervised = [term for name, term in terms.items() if name in method.unsupervised_terms]
     assert unsupervised
     unlabelled_only = torch.stack(unsupervised).sum()
@@ -77,8 +86,12 @@ def test_the_warm_start_is_supervised_training(build, make_batch, key):
     """Before its warm start is over, a method asks for labelled crops only."""
     method = build(key)
     assert method.crops(Clock(0, 0.0, 0.35)) == (2, 0)
-    expected = (2, 0) if key == "supervised" else (1, 1)
-    assert method.crops(Clock(500, 0.5, 0.35)) == expected
+    labelled, unlabelled = method.crops(Clock(500, 0.5, 0.35))
+    if key in SEMI_SUPERVISED:
+        assert labelled == 1
+        assert unlabelled >= 1  # a method may mix several
+    else:
+        assert (labelled, unlabelled) == (2, 0)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -86,7 +99,7 @@ def test_the_fast_path_has_the_gradient_of_float32(build, make_batch, key):
     """Bfloat16 may round a gradient but not turn it (cosine at least 0.9)."""
     gradients = []
     for precision in ("32-true", "bf16-mixed"):
-        method = build(key, precision=precision, dropout=0.0)
+        method = build(key, trusting(key), precision=precision, dropout=0.0)
         for layer in method.student.modules():
             if isinstance(layer, torch.nn.Dropout):
                 layer.p = 0.0

@@ -261,3 +261,14 @@ def test_a_checkpoint_remembers_whether_the_student_has_begun(build, make_batch)
     method.training_step(make_batch(method.plan), LATE)
     restored.load_state_dict(method.state_dict())
     assert restored.answering is restored.student
+
+
+def test_the_native_map_is_what_the_teacher_says(build, make_batch):
+    method = build("reciprocal", preset="paper")
+    images = make_batch(method.plan).plain_images
+    method.started = True
+    maps = method.predict(images, native=True)
+    teacher = torch.softmax(method.teacher(images).logits, dim=1)
+    torch.testing.assert_close(maps.native["teacher_prediction"], teacher)
+    half = 0.5 * (maps.probabilities - teacher).abs().sum(dim=1)
+    torch.testing.assert_close(maps.disagreement, half)

@@ -38,6 +38,42 @@ def test_the_teacher_equals_the_student_after_the_first_step(build, make_batch):
         torch.testing.assert_close(mine, theirs)
 
 
+@pytest.mark.parametrize("preset", ["modern", "paper"])
+@pytest.mark.parametrize("key", ["mean-teacher", "ua-mt"])
+def test_a_mean_teacher_shows_student_and_teacher_and_where_they_differ(
+    build, make_batch, key, preset
+):
+    method = build(key, preset=preset)
+    with torch.no_grad():
+        for weight in method.averaged.network.parameters():
+            weight.mul_(1.2)
+    images = make_batch(method.plan).plain_images
+    maps = method.predict(images, native=True)
+    method.averaged.network.eval()
+    student, teacher = (
+        torch.softmax(network(images).logits, dim=1)
+        for network in (method.student, method.averaged)
+    )
+    torch.testing.assert_close(maps.native["student_prediction"], student)
+    torch.testing.assert_close(maps.native["teacher_prediction"], teacher)
+    torch.testing.assert_close(maps.probabilities, student if preset == "paper" else teacher)
+    torch.testing.assert_close(maps.disagreement, 0.5 * (student - teacher).abs().sum(dim=1))
+    assert maps.disagreement.max() > 0
+
+
+def test_ua_mt_shows_for_how_long_it_believed_its_teacher(build, make_batch):
+    method = build("ua-mt", preset="paper")
+    images = make_batch(method.plan).plain_images
+    head = method.averaged.network.heads.segmentation
+    torch.nn.init.zeros_(head.weight)
+    torch.nn.init.zeros_(head.bias)
+    before = method.predict(images, uncertainty=False, native=True).native["certain_share"]
+    assert before.max() < 0.01
+    head.bias[0] = 20.0
+    after = method.predict(images, uncertainty=False, native=True).native["certain_share"]
+    assert (after == 1).all()
+
+
 def test_ua_mt_counts_more_voxels_as_its_threshold_rises(build, make_batch):
     method = build("ua-mt", preset="paper")
     images = make_batch(method.plan).plain_images
@@ -84,6 +120,17 @@ def test_dtc_consistency_reaches_both_heads_and_its_regression_only_the_distance
     assert segmentation is None
     distance = torch.autograd.grad(terms["supervised"], heads.distance.weight, allow_unused=True)[0]
     assert distance is None
+
+
+def test_dtc_shows_its_distance_the_masks_of_it_and_where_they_differ(build, make_batch):
+    method = build("dtc", classes=2)
+    images = make_batch(method.plan).plain_images
+    maps = method.predict(images, native=True)
+    distance, masks = maps.native["own_distance"], maps.native["distance_masks"]
+    assert torch.equal(distance, maps.signed_distance)
+    torch.testing.assert_close(masks[:, 1:], torch.sigmoid(-1500 * distance))
+    difference = (maps.probabilities - masks)[:, 1].abs()
+    torch.testing.assert_close(maps.disagreement, difference)
 
 
 def test_dtc_speaks_millimetres_where_its_maps_are_clipped_at_a_reach(build):

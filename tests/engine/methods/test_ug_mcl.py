@@ -154,7 +154,7 @@ def test_the_consistencies_are_weighted_apart(build, make_batch, share):
 def test_the_maps_show_where_segmentation_and_distance_disagree(build, make_batch):
     method = build("ug-mcl")
     images = make_batch(method.plan).plain_images
-    maps = method.predict(images, uncertainty=False)
+    maps = method.predict(images)
     assert maps.signed_distance.shape == (4, 2, *method.plan.spatial)
     assert maps.disagreement.shape == (4, *method.plan.spatial)
     assert maps.disagreement.min() >= 0
@@ -162,7 +162,7 @@ def test_the_maps_show_where_segmentation_and_distance_disagree(build, make_batc
     # A distance that is outside everywhere leaves the probability of all foreground.
     torch.nn.init.zeros_(method.averaged.network.heads.distance.weight)
     torch.nn.init.constant_(method.averaged.network.heads.distance.bias, 3.0)
-    maps = method.predict(images, uncertainty=False)
+    maps = method.predict(images)
     torch.testing.assert_close(maps.disagreement, maps.probabilities[:, 1:].sum(dim=1))
 
 
@@ -176,3 +176,31 @@ def test_the_distance_head_speaks_millimetres_only_where_it_learns_them(build):
 
 def test_a_network_without_dropout_gets_some(build):
     assert "dropout" in build("ug-mcl").uncertainty_source
+
+
+def test_the_native_maps_show_both_tasks_of_student_and_teacher(build, make_batch):
+    method = build("ug-mcl", preset="paper")
+    method.averaged.network.heads.distance.bias.add_(0.5)
+    images = make_batch(method.plan).plain_images
+    maps = method.predict(images, uncertainty=False, native=True)
+    student, teacher = method.student(images), method.averaged(images)
+    torch.testing.assert_close(maps.native["own_distance"], student.signed_distance)
+    torch.testing.assert_close(maps.native["teacher_distance"], teacher.signed_distance)
+    theirs = torch.softmax(teacher.logits, dim=1)
+    torch.testing.assert_close(maps.native["teacher_prediction"], theirs)
+    inside = (student.signed_distance < 0).any(dim=1)  # the student answers in the paper preset
+    assert torch.equal(maps.native["distance_masks"].argmax(dim=1) > 0, inside)
+
+
+def test_the_teacher_was_always_believed_where_its_passes_agree(build, make_batch):
+    """A teacher that says one class everywhere is certain; one that says nothing never is."""
+    method = build("ug-mcl")
+    images = make_batch(method.plan).plain_images
+    head = method.averaged.network.heads.segmentation
+    torch.nn.init.zeros_(head.weight)
+    torch.nn.init.zeros_(head.bias)
+    maps = method.predict(images, uncertainty=False, native=True)
+    assert maps.native["certain_share"].max() < 0.01
+    head.bias[1] = 20.0
+    maps = method.predict(images, uncertainty=False, native=True)
+    assert (maps.native["certain_share"] == 1).all()
