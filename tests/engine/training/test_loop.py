@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from napari_semiseg.engine.errors import TrainingError
-from napari_semiseg.engine.inference.prediction import predict
 from napari_semiseg.engine.methods.assembly import load_checkpoint
-from napari_semiseg.engine.methods.registry import available_methods
 from napari_semiseg.engine.study import CaseState
 from napari_semiseg.engine.training import events, loop
 from napari_semiseg.engine.training.loop import train
 from tests.engine.small_study import make_study
 from tests.engine.training.small_training import losses, of_kind, run_training, tiny
+
+MUCH_STATE = ("supervised", "ua-mt", "dan", "reciprocal", "self-training", "temporal-ensembling")
+"""One method of each kind of state; every method's next loss is in test_every_method_in_a_study."""
 
 
 @pytest.fixture
@@ -69,14 +70,6 @@ def test_the_run_is_recorded_as_running_while_it_trains(study):
     work.close()
 
 
-@pytest.mark.parametrize("key", available_methods())
-def test_every_method_trains_to_the_end_and_predicts(study, key):
-    seen, run = run_training(study, tiny(key, steps=3))
-    assert run.status == "finished"
-    assert len(losses(seen)) == 3
-    assert list(predict(study, cases=["case_03"], kinds=(), device="cpu"))
-
-
 def test_the_loss_falls(study):
     fast = {"recipe.learning_rate": 0.05, "recipe.augmentation": "mirror"}
     seen, _ = run_training(study, tiny("supervised", steps=30, plan_overrides=fast))
@@ -107,7 +100,7 @@ def test_the_same_seed_gives_the_same_curve_and_another_one_another(study):
     assert first != other
 
 
-@pytest.mark.parametrize("key", available_methods())
+@pytest.mark.parametrize("key", MUCH_STATE)
 @pytest.mark.parametrize("step", [1, 4])
 def test_a_stopped_run_goes_on_exactly_as_if_it_had_never_stopped(study, key, step):
     whole, uninterrupted = run_training(study, tiny(key))
