@@ -20,9 +20,10 @@ def write_maps(folder: Path, maps: CaseMaps, class_names: Mapping[int, str]) -> 
     folder : Path
         Made where it is missing.
     maps : CaseMaps
-        Signed distances (mm) and similarities have one channel a class, as the fourth axis.
+        Maps with several channels, such as signed distances (mm) and similarities with one a class,
+        have them as the fourth axis.
     class_names : mapping of int to str
-        What the values of the prediction mean, written beside it.
+        What the values of the prediction and of other maps of classes mean, written beside them.
 
     Returns
     -------
@@ -46,7 +47,7 @@ def write_maps(folder: Path, maps: CaseMaps, class_names: Mapping[int, str]) -> 
     files = {}
     for kind, array in maps.arrays().items():
         path = folder / f"{maps.case}_{kind}.nii.gz"
-        if kind == "prediction":
+        if maps.holds_classes(kind):
             write_label(path, array, maps.geometry, class_names)
         else:
             write_map(path, array, maps.geometry)

@@ -4,16 +4,40 @@ from __future__ import annotations
 
 import tempfile
 import weakref
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_semiseg.engine.volumes import Geometry
 
-MAP_KINDS = ("prediction", "uncertainty", "signed_distance", "similarity")
+if TYPE_CHECKING:
+    from napari_semiseg.engine.methods.contract import NativeMap
+
+MAP_KINDS = ("prediction", "uncertainty", "signed_distance", "similarity", "disagreement")
+NATIVE = "native"
+"""Asks for the maps that only this method makes, whatever their names."""
+EVERY_KIND = (*MAP_KINDS, NATIVE)
 IN_MEMORY = 256 * 2**20  # bytes; larger arrays are memory-mapped files
+
+
+@dataclass(frozen=True, eq=False)
+class NativeArray:
+    """A map that only one method makes, on the scan's own grid.
+
+    Attributes
+    ----------
+    array : ndarray
+        (z, y, x) float32 for one channel, else (channels, z, y, x) float32; for the look
+        ``"classes"`` (z, y, x) uint8 class values.
+    description : NativeMap
+        What it shows, and how.
+    """
+
+    array: np.ndarray
+    description: NativeMap
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +62,11 @@ class CaseMaps:
         (classes, z, y, x) float32 cosine, −1…1; background first.
     seconds : float
         Time it took, reading the scan included.
+    disagreement : ndarray or None
+        (z, y, x) float32, 0…1, how far two answers of the method lie apart; None where it has one
+        answer only.
+    native : mapping of str to NativeArray
+        The maps of the method's own, by their keys.
     """
 
     case: str
@@ -48,11 +77,19 @@ class CaseMaps:
     signed_distance: np.ndarray | None
     similarity: np.ndarray | None
     seconds: float
+    disagreement: np.ndarray | None = None
+    native: Mapping[str, NativeArray] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the maps that are there, by kind."""
+        """Return the maps that are there, by kind, those of the method's own last."""
         candidates = {kind: getattr(self, kind) for kind in MAP_KINDS}
+        candidates |= {key: item.array for key, item in self.native.items()}
         return {kind: array for kind, array in candidates.items() if array is not None}
+
+    def holds_classes(self, kind: str) -> bool:
+        """Tell whether a map holds class values, rather than real numbers."""
+        own = self.native.get(kind)
+        return kind == "prediction" or (own is not None and own.description.look == "classes")
 
 
 def allocate(shape: tuple[int, ...], dtype: Any) -> np.ndarray:

@@ -11,20 +11,27 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.inference.class_prototypes import measure_prototypes
-from napari_semiseg.engine.inference.maps import MAP_KINDS, CaseMaps, allocate
-from napari_semiseg.engine.inference.windows import OVERLAP, BlendedMaps, slide
+from napari_semiseg.engine.inference.maps import EVERY_KIND, MAP_KINDS, CaseMaps, allocate
+from napari_semiseg.engine.inference.native_grid import (
+    most_probable_classes,
+    own_maps,
+    real_numbers,
+)
+from napari_semiseg.engine.inference.stored_maps import store_maps
+from napari_semiseg.engine.inference.windows import OVERLAP, slide
 from napari_semiseg.engine.methods.assembly import restore
 from napari_semiseg.engine.methods.contract import Method
 from napari_semiseg.engine.parts.signed_distance import exact_distance
 from napari_semiseg.engine.planning.machine import describe_machine
 from napari_semiseg.engine.sampling.model_grid import ModelGrid
 from napari_semiseg.engine.sampling.patch_cache import cache_cases, prepare_image
-from napari_semiseg.engine.study import Case, CaseState, Study
+from napari_semiseg.engine.study import Case, Study
 from napari_semiseg.engine.volumes import Geometry, Volume
 
 
@@ -65,7 +72,7 @@ def predict_case(
     volume : Volume
         The scan on its own grid.
     kinds : collection of str
-        Which of `MAP_KINDS`; the prediction always comes.
+        Which of `EVERY_KIND`; the prediction always comes.
     started : float, optional
         ``time.perf_counter()`` at which the work on this case began.
     overlap : float
@@ -84,49 +91,34 @@ def predict_case(
     started = time.perf_counter() if started is None else started
     grid = ModelGrid.of(volume.geometry, method.plan.spacing)
     image = prepare_image(volume.voxels, method.plan, grid)
-    blended = yield from slide(
-        method, image, "uncertainty" in kinds, "similarity" in kinds, overlap
-    )
-    prediction, uncertainty, similarity, head = _to_native(method, grid, blended, kinds)
+    blended = yield from slide(method, image, kinds, overlap)
+    values = method.plan.class_values
+    prediction = most_probable_classes(grid, blended.probabilities, values)
     distance = None
     if "signed_distance" in kinds:
+        head = _on_scan(grid, blended.signed_distance)
         distance = _signed_distance(method, volume.geometry, prediction, head)
+    uncertainty = _on_scan(grid, blended.uncertainty, 0.0, 1.0)
+    similarity = _on_scan(grid, blended.similarity, -1.0, 1.0)
+    disagreement = _on_scan(grid, blended.disagreement, 0.0, 1.0)
     return CaseMaps(
         case=case,
         geometry=volume.geometry,
         prediction=prediction,
-        uncertainty=uncertainty,
+        uncertainty=None if uncertainty is None else uncertainty[0],
         uncertainty_source=method.uncertainty_source,
         signed_distance=distance,
         similarity=similarity,
+        disagreement=None if disagreement is None else disagreement[0],
+        native=own_maps(grid, blended.native, method.native_maps, values),
         seconds=time.perf_counter() - started,
     )
 
 
-def _to_native(
-    method: Method, grid: ModelGrid, blended: BlendedMaps, kinds: Collection[str]
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
-    """Interpolate the blended maps to the scan's grid; classes are chosen there, slab by slab."""
-    shape = grid.native_shape
-    prediction = allocate(shape, np.uint8)
-    table = np.array([0, *method.plan.class_values], np.uint8)
-    for slab in grid.slabs_to_native(blended.probabilities):
-        grid.turn(prediction)[slab.rows] = table[slab.values.argmax(0).numpy()]
-    floats: list[np.ndarray | None] = []
-    for part in (blended.uncertainty, blended.similarity, blended.signed_distance):
-        if not len(part) or (part is blended.signed_distance and "signed_distance" not in kinds):
-            floats.append(None)
-            continue
-        native = allocate((len(part), *shape), np.float32)
-        for slab in grid.slabs_to_native(part):
-            grid.turn(native)[:, slab.rows] = slab.values.numpy()
-        floats.append(native)
-    uncertainty, similarity, head = floats
-    if uncertainty is not None:
-        uncertainty = np.clip(uncertainty[0], 0.0, 1.0, out=uncertainty[0])
-    if similarity is not None:
-        np.clip(similarity, -1.0, 1.0, out=similarity)
-    return prediction, uncertainty, similarity, head
+def _on_scan(
+    grid: ModelGrid, maps: np.ndarray | None, low: float = -inf, high: float = inf
+) -> np.ndarray | None:
+    return None if maps is None else real_numbers(grid, maps, low, high)
 
 
 def _signed_distance(
@@ -154,7 +146,7 @@ def predict(
     study: Study,
     run: str | None = None,
     cases: Sequence[str] | None = None,
-    kinds: Collection[str] = MAP_KINDS,
+    kinds: Collection[str] = EVERY_KIND,
     device: str = "auto",
     store: bool = True,
 ) -> Generator[Predicting | CasePredicted, None, None]:
@@ -169,7 +161,7 @@ def predict(
     cases : sequence of str, optional
         Names; by default every case without a human label that is not held out.
     kinds : collection of str
-        Which maps.
+        Which maps; all by default, the method's own included.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     store : bool
@@ -211,12 +203,3 @@ def predict_of_many(
         except StopIteration as finished:
             return finished.value
         yield Predicting(case.name, index, total, share)
-
-
-def store_maps(study: Study, run: str, maps: CaseMaps) -> None:
-    """Keep the maps of a case in the study; an unlabelled case becomes a predicted one."""
-    for kind, array in maps.arrays().items():
-        attributes = {"source": maps.uncertainty_source} if kind == "uncertainty" else {}
-        study.save_map(run, maps.case, kind, array, **attributes)
-    if study.case(maps.case).state in (CaseState.UNLABELLED, CaseState.REJECTED):
-        study.mark(maps.case, CaseState.PREDICTED)

@@ -7,17 +7,17 @@ evenly. A generator, so that the caller may stop, report or draw a preview betwe
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from napari_semiseg.engine.errors import TrainingError
-from napari_semiseg.engine.inference.maps import allocate
+from napari_semiseg.engine.inference.class_prototypes import similarity_to_prototypes
+from napari_semiseg.engine.inference.maps import MAP_KINDS, NATIVE, allocate
 from napari_semiseg.engine.methods.contract import Method, PatchMaps
-from napari_semiseg.engine.parts.prototypes import cosine_similarity_map
 
 OVERLAP = 0.5
 SIGMA = 0.25  # of the patch
@@ -28,22 +28,30 @@ SMALLEST_WEIGHT = 1e-3
 class BlendedMaps:
     """Maps on the model grid, windows blended; channels first, (channels, z, y, x) float32.
 
+    None where a map was not asked for, or the method does not make it.
+
     Attributes
     ----------
     probabilities : ndarray
         C channels.
-    uncertainty : ndarray
-        One channel, or none where it was not asked for.
-    similarity : ndarray
-        C channels, or none.
-    signed_distance : ndarray
-        C − 1 channels of the method's own head, or none.
+    uncertainty : ndarray or None
+        One channel.
+    similarity : ndarray or None
+        C channels.
+    signed_distance : ndarray or None
+        C − 1 channels of the method's own head.
+    disagreement : ndarray or None
+        One channel.
+    native : mapping of str to ndarray
+        The maps of the method's own, by key.
     """
 
     probabilities: np.ndarray
-    uncertainty: np.ndarray
-    similarity: np.ndarray
-    signed_distance: np.ndarray
+    uncertainty: np.ndarray | None = None
+    similarity: np.ndarray | None = None
+    signed_distance: np.ndarray | None = None
+    disagreement: np.ndarray | None = None
+    native: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def window_starts(extent: int, patch: int, overlap: float = OVERLAP) -> list[int]:
@@ -68,8 +76,7 @@ def gaussian_weights(patch: tuple[int, ...]) -> np.ndarray:
 def slide(
     method: Method,
     image: np.ndarray,
-    uncertainty: bool = True,
-    similarity: bool = True,
+    kinds: Collection[str] = MAP_KINDS,
     overlap: float = OVERLAP,
 ) -> Generator[float, None, BlendedMaps]:
     """Run ``method`` over a whole scan.
@@ -80,8 +87,8 @@ def slide(
         Trained method.
     image : ndarray
         (channels, z, y, x) normalised, on the model grid; may be memory-mapped.
-    uncertainty, similarity : bool
-        Which maps are wanted besides the probabilities.
+    kinds : collection of str
+        Which of `EVERY_KIND` are wanted besides the probabilities.
     overlap : float
         Share of a window that its neighbour sees again, 0…1.
 
@@ -101,7 +108,7 @@ def slide(
     if any(short):
         margins = [(first, total - first) for first, total in zip(before, short, strict=True)]
         image = np.pad(image, [(0, 0), *margins], mode="edge")
-    canvas = _Canvas(method, image.shape[1:], uncertainty, similarity)
+    canvas = _Canvas(method, image.shape[1:], kinds)
     places = list(
         itertools.product(
             *(
@@ -124,17 +131,19 @@ def slide(
 class _Canvas:
     """Weighted sums of windows, and what they add up to."""
 
-    def __init__(
-        self, method: Method, shape: tuple[int, ...], uncertainty: bool, similarity: bool
-    ) -> None:
+    def __init__(self, method: Method, shape: tuple[int, ...], kinds: Collection[str]) -> None:
         self.method = method
-        self.uncertainty = uncertainty
-        self.similarity = similarity and method.prototypes is not None
+        self.kinds = kinds
+        self.uncertain = "uncertainty" in kinds or "disagreement" in kinds
+        self.own = [item.key for item in method.native_maps] if NATIVE in kinds else []
+        taken = sorted({*self.own} & {"probabilities", *MAP_KINDS})
+        if taken:
+            raise ValueError(f"{method.title} names a map of its own like a shared one: {taken}.")
         self.shape = shape
         self.sums: np.ndarray | None = None
         self.total = np.zeros(shape, np.float32)
         self.weights = gaussian_weights(method.plan.patch)
-        self.counts: list[int] = []
+        self.counts: dict[str, int] = {}
 
     def add(self, image: np.ndarray, places: list[tuple[int, ...]]) -> None:
         """Run the windows at ``places`` and add their maps; half of them where memory is short."""
@@ -159,33 +168,44 @@ class _Canvas:
         ]
         crops = np.stack([image[(slice(None), *box)] for box in boxes]).astype(np.float32)
         windows = torch.from_numpy(crops).reshape(len(boxes), -1, *self.method.plan.spatial)
-        maps = self.method.predict(windows.to(self.method.fabric.device), self.uncertainty)
-        values = self._channels(maps).reshape(len(boxes), -1, *patch).float().cpu().numpy()
+        windows = windows.to(self.method.fabric.device)
+        # only a method that has maps of its own need know the argument
+        native = {"native": True} if self.own else {}
+        parts = self._parts(self.method.predict(windows, self.uncertain, **native))
+        self.counts = {key: part.shape[1] for key, part in parts.items()}
+        channels = torch.cat([part.float() for part in parts.values()], dim=1)
+        values = channels.reshape(len(boxes), -1, *patch).cpu().numpy()
         if self.sums is None:
             self.sums = allocate((values.shape[1], *self.shape), np.float32)
         for box, window in zip(boxes, values, strict=True):
             self.sums[(slice(None), *box)] += window * self.weights
             self.total[box] += self.weights
 
-    def _channels(self, maps: PatchMaps) -> Tensor:
-        parts = [maps.probabilities]
-        empty = maps.probabilities[:, :0]
-        parts.append(empty if maps.uncertainty is None else maps.uncertainty.unsqueeze(1))
-        prototypes = self.method.prototypes
-        wanted = self.similarity and prototypes is not None
-        parts.append(cosine_similarity_map(maps.features, prototypes) if wanted else empty)  # type: ignore[arg-type]
-        parts.append(empty if maps.signed_distance is None else maps.signed_distance)
-        self.counts = [part.shape[1] for part in parts]
-        return torch.cat(parts, dim=1)
+    def _parts(self, maps: PatchMaps) -> dict[str, Tensor]:
+        """Choose what is blended, (B, channels, *spatial), by the names that `finish` gives it."""
+        parts = {"probabilities": maps.probabilities}
+        if "uncertainty" in self.kinds and maps.uncertainty is not None:
+            parts["uncertainty"] = maps.uncertainty.unsqueeze(1)
+        if "disagreement" in self.kinds and maps.disagreement is not None:
+            parts["disagreement"] = maps.disagreement.unsqueeze(1)
+        if "signed_distance" in self.kinds and maps.signed_distance is not None:
+            parts["signed_distance"] = maps.signed_distance
+        prototypes, width = self.method.prototypes, maps.features.shape[1]
+        # a run of an earlier version may have prototypes of other features: no map, but no failure
+        if "similarity" in self.kinds and prototypes is not None and prototypes.shape[1] == width:
+            size = maps.probabilities.shape[2:]
+            parts["similarity"] = similarity_to_prototypes(maps.features, prototypes, size)
+        return parts | {key: maps.native[key] for key in self.own if key in maps.native}
 
     def finish(self, inner: tuple[slice, ...]) -> BlendedMaps:
         """Divide by the weights, in place, and cut away the padding."""
         assert self.sums is not None
         for channel in self.sums:
             channel /= self.total
-        ends = np.cumsum(self.counts)
-        parts = [
-            self.sums[(slice(end - count, end), *inner)]
-            for end, count in zip(ends, self.counts, strict=True)
-        ]
-        return BlendedMaps(*parts)
+        ends = np.cumsum(list(self.counts.values()))
+        parts = {
+            key: self.sums[(slice(end - count, end), *inner)]
+            for end, (key, count) in zip(ends, self.counts.items(), strict=True)
+        }
+        own = {key: parts.pop(key) for key in self.own if key in parts}
+        return BlendedMaps(**parts, native=own)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import torch
 
-from napari_semiseg.engine.methods.contract import Method, Paper, PatchMaps
+from napari_semiseg.engine.methods.contract import Method, NativeMap, Paper, PatchMaps
 from napari_semiseg.engine.networks.specification import NetworkSpecification
 from napari_semiseg.engine.planning.plan import Normalisation, Plan
 from napari_semiseg.engine.planning.presets import recipe_of
@@ -56,7 +57,7 @@ class Threshold(Method):
     def training_step(self, batch, clock):
         raise NotImplementedError
 
-    def predict(self, patch, uncertainty=True):
+    def predict(self, patch, uncertainty=True, native=False):
         self.seen.append(tuple(patch.shape))
         index = sum((patch[:, 0] > threshold).long() for threshold in self.thresholds)
         classes = len(self.thresholds) + 1
@@ -81,6 +82,55 @@ class Threshold(Method):
 
     def optimisers(self):
         return {}
+
+
+class TwoAnswers(Threshold):
+    """A threshold with a second answer and with maps of its own, one of each look.
+
+    The second answer sees class i + 1 only from ``thresholds[i] + 0.2`` on.
+    """
+
+    key = "two-answers"
+    title = "Two answers"
+    native_maps = (
+        NativeMap("second_answer", "Second answer", "classes", "classes"),
+        NativeMap("mask", "Mask from the distance", "share", "foreground"),
+        NativeMap("border", "Distance of the second head", "distance", "foreground", 12.0, "mm"),
+        NativeMap("likeness", "Likeness of the second answer", "similarity", "classes"),
+        NativeMap("kept", "Trusted in training", "share"),
+    )
+
+    def predict(self, patch, uncertainty=True, native=False):
+        maps = super().predict(patch, uncertainty)
+        index = sum((patch[:, 0] > threshold + 0.2).long() for threshold in self.thresholds)
+        classes = maps.probabilities.shape[1]
+        second = torch.nn.functional.one_hot(index, classes).movedim(-1, 1).float()
+        difference = (second - maps.probabilities).abs().sum(dim=1) / 2
+        own = {
+            "second_answer": second,
+            "mask": second[:, 1:],
+            "border": 6 - 12 * second[:, 1:],
+            "likeness": 2 * second - 1,
+            "kept": torch.full_like(second[:, :1], 0.75),
+        }
+        return replace(
+            maps,
+            disagreement=difference if uncertainty else None,
+            native=own if native else {},
+        )
+
+
+class CoarseFeatures(Threshold):
+    """A threshold whose features are made of averages over 4 voxels along each axis."""
+
+    def predict(self, patch, uncertainty=True, native=False):
+        maps = super().predict(patch, uncertainty)
+        pool = (
+            torch.nn.functional.avg_pool2d if patch.dim() == 4 else torch.nn.functional.avg_pool3d
+        )
+        means = pool(patch[:, :1], 4)
+        features = torch.cat([means, means.square(), torch.cos(3 * means), 1 - means], dim=1)
+        return replace(maps, features=features)
 
 
 def affine_of(axes, spacing, origin=(10.0, -20.0, 30.0)):

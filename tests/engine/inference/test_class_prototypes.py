@@ -1,5 +1,7 @@
 """Prototypes are the mean features of the classes over the labelled cases."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from napari_semiseg.engine.inference.class_prototypes import measure_prototypes
 from napari_semiseg.engine.sampling.model_grid import ModelGrid
 from napari_semiseg.engine.sampling.patch_cache import CachedCase, _foreground
 from napari_semiseg.engine.volumes import Geometry
-from tests.engine.inference.known_answers import Threshold, blob, make_plan
+from tests.engine.inference.known_answers import CoarseFeatures, Threshold, blob, make_plan
 
 
 def case_of(label, name="case", classes=3):
@@ -65,3 +67,31 @@ def test_prototypes_of_a_2d_network_come_from_slices():
     found = measure_prototypes(method, [case_of(two_classes())])
     torch.testing.assert_close(found, torch.eye(3))
     assert {shape[1:] for shape in method.seen} == {(1, 8, 8)}
+
+
+@pytest.mark.parametrize("patch", [(8, 8, 8), (16, 16, 32), (1, 8, 8)])
+def test_prototypes_of_coarse_features_are_those_of_interpolated_ones(patch, monkeypatch):
+    method = CoarseFeatures(make_plan(patch, class_values=(1, 2)), (0.5, 1.5))
+    label = two_classes()
+    label[2:7, 3:10, 8] = 255
+    cases = [case_of(label), case_of(np.flip(label, 0).copy())]
+    found = measure_prototypes(method, cases)
+    plain = method.predict
+
+    def interpolated(window, uncertainty):
+        maps = plain(window, uncertainty)
+        mode = "bilinear" if window.dim() == 4 else "trilinear"
+        features = torch.nn.functional.interpolate(maps.features, window.shape[2:], mode=mode)
+        return replace(maps, features=features)
+
+    monkeypatch.setattr(method, "predict", interpolated)
+    expected = measure_prototypes(method, cases)
+    assert found.shape == (3, 4)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_class_that_no_case_shows_has_zeros_with_coarse_features_too():
+    method = CoarseFeatures(make_plan(class_values=(1, 2)), (0.5, 1.5))
+    found = measure_prototypes(method, [case_of(blob().astype(np.uint8))])
+    assert found[:2].any(dim=1).all()
+    torch.testing.assert_close(found[2], torch.zeros(4))

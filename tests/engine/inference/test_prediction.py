@@ -9,7 +9,7 @@ import torch
 
 from napari_semiseg.engine.errors import ScanMissing, StudyError, TrainingError
 from napari_semiseg.engine.inference import maps, prediction
-from napari_semiseg.engine.inference.maps import MAP_KINDS
+from napari_semiseg.engine.inference.maps import EVERY_KIND, MAP_KINDS, NATIVE
 from napari_semiseg.engine.inference.prediction import (
     CasePredicted,
     Predicting,
@@ -19,11 +19,13 @@ from napari_semiseg.engine.inference.prediction import (
 )
 from napari_semiseg.engine.inference.windows import slide
 from napari_semiseg.engine.methods.registry import available_methods
+from napari_semiseg.engine.parts.signed_distance import exact_distance
 from napari_semiseg.engine.study import CaseState
 from napari_semiseg.engine.training.loop import train
 from napari_semiseg.engine.training.settings import TrainingSettings
 from tests.engine.inference.known_answers import (
     Threshold,
+    TwoAnswers,
     blob,
     finish,
     make_plan,
@@ -80,12 +82,16 @@ def test_signed_distance_is_in_millimetres_and_negative_inside_on_anisotropic_vo
     volume = make_volume(mask, "RAS", spacing[::-1])
     found = maps_of(Threshold(make_plan(spacing=spacing)), volume)
     np.testing.assert_array_equal(found.prediction == 3, mask)
-    edt = scipy.ndimage.distance_transform_edt
-    half = 0.5 * min(spacing)
-    expected = np.where(
-        mask, -(edt(mask, sampling=spacing) - half), edt(~mask, sampling=spacing) - half
-    )
-    np.testing.assert_allclose(found.signed_distance[0], expected, atol=1e-4)
+    np.testing.assert_allclose(found.signed_distance[0], exact_distance(mask, spacing), atol=1e-4)
+
+
+@pytest.mark.parametrize(("axis", "millimetres"), [(0, 3.0), (1, 0.5), (2, 0.8)])
+def test_signed_distance_along_an_axis_counts_its_millimetres_from_the_faces(axis, millimetres):
+    spacing, index = (3.0, 0.5, 0.8), np.indices((12, 14, 16))[axis]
+    mask = index < 6
+    volume = make_volume(mask, "RAS", spacing[::-1])
+    found = maps_of(Threshold(make_plan(spacing=spacing)), volume)
+    np.testing.assert_allclose(found.signed_distance[0], (index - 5.5) * millimetres, atol=1e-4)
 
 
 @pytest.mark.parametrize(("value", "sign"), [(0.0, 1), (1.0, -1)])
@@ -133,14 +139,54 @@ def test_maps_that_were_not_asked_for_are_left_out():
     assert 0 <= found.uncertainty.min() <= found.uncertainty.max() <= 1
 
 
+@pytest.mark.parametrize("axes", ["RAS", "PIR"])
+def test_maps_of_the_methods_own_come_on_the_scans_grid(axes):
+    mask = blob()
+    inner = scipy.ndimage.binary_erosion(mask)
+    # 0.6 is above the first threshold for the first answer alone
+    volume = make_volume(0.6 * mask + inner, axes)
+    method = TwoAnswers(make_plan(class_values=(2, 9)), (0.5, 1.5), head=True)
+    found = maps_of(method, volume, EVERY_KIND)
+    np.testing.assert_array_equal(found.disagreement, (mask & ~inner) | inner)
+    own = {key: item.array for key, item in found.native.items()}
+    assert list(own) == [item.key for item in TwoAnswers.native_maps]
+    assert {key: item.description for key, item in found.native.items()} == {
+        item.key: item for item in TwoAnswers.native_maps
+    }
+    assert own["second_answer"].dtype == np.uint8
+    np.testing.assert_array_equal(own["second_answer"], 2 * inner)
+    np.testing.assert_array_equal(own["mask"], [inner, np.zeros_like(inner)])
+    np.testing.assert_allclose(own["border"][0], np.where(inner, -6, 6), rtol=1e-6)
+    np.testing.assert_allclose(own["likeness"][1], np.where(inner, 1, -1), rtol=1e-6)
+    np.testing.assert_allclose(own["kept"], np.full(mask.shape, 0.75), rtol=1e-6)
+    assert list(found.arrays()) == [*MAP_KINDS, *own]
+
+
+def test_maps_of_the_methods_own_are_made_only_where_they_are_asked_for():
+    method = TwoAnswers(make_plan())
+    assert not maps_of(method, make_volume(blob())).native
+    found = maps_of(method, make_volume(blob()), (NATIVE,))
+    assert list(found.arrays()) == ["prediction", *(item.key for item in method.native_maps)]
+    previewed = maps_of(method, make_volume(blob()), ("prediction", "uncertainty"))
+    assert list(previewed.arrays()) == ["prediction", "uncertainty"]
+
+
+def test_a_method_with_one_answer_has_no_disagreement():
+    found = maps_of(Threshold(make_plan()), make_volume(blob()), EVERY_KIND)
+    assert found.disagreement is None
+    assert not found.native
+
+
 @pytest.mark.parametrize("head", [False, True])
 def test_large_maps_live_in_files_with_the_same_values(monkeypatch, head):
     reach = 5.0 if head else None
     volume = make_volume(blob(), "LPI")
-    expected = maps_of(Threshold(make_plan(), head=head, reach=reach), volume).arrays()
+    method = TwoAnswers(make_plan(), head=head, reach=reach)
+    expected = maps_of(method, volume, EVERY_KIND).arrays()
     monkeypatch.setattr(maps, "IN_MEMORY", 1000)
-    found = maps_of(Threshold(make_plan(), head=head, reach=reach), volume).arrays()
-    assert list(found) == list(expected) == list(MAP_KINDS)
+    found = maps_of(method, volume, EVERY_KIND).arrays()
+    assert list(found) == list(expected)
+    assert len(found) == len(MAP_KINDS) + len(TwoAnswers.native_maps)
     for kind, array in found.items():
         assert isinstance(array, np.memmap), kind
         np.testing.assert_array_equal(array, expected[kind], err_msg=kind)
@@ -148,18 +194,19 @@ def test_large_maps_live_in_files_with_the_same_values(monkeypatch, head):
 
 def test_the_way_back_goes_slab_by_slab_with_the_same_values(monkeypatch):
     volume = make_volume(blob(), "SRA")
-    expected = maps_of(Threshold(make_plan(spacing=(2.0, 1.5, 1.0))), volume).arrays()
+    method = TwoAnswers(make_plan(spacing=(2.0, 1.5, 1.0)))
+    expected = maps_of(method, volume, EVERY_KIND).arrays()
     original = prediction.ModelGrid.slabs_to_native
     monkeypatch.setattr(
         prediction.ModelGrid, "slabs_to_native", lambda grid, array: original(grid, array, 500)
     )
-    found = maps_of(Threshold(make_plan(spacing=(2.0, 1.5, 1.0))), volume).arrays()
+    found = maps_of(method, volume, EVERY_KIND).arrays()
     for kind, array in found.items():
         np.testing.assert_allclose(array, expected[kind], atol=1e-6, err_msg=kind)
 
 
 def train_briefly(study, method="ua-mt", **settings):
-    overrides = {"network.filters": 4, "patch": (16, 16, 16), "network.strides": [[2, 2, 2]]}
+    overrides = {"network.filters": 4, "patch": (16, 16, 16), "network.strides": [[2, 2, 2]] * 2}
     settings = TrainingSettings(
         method=method, steps=2, device="cpu", plan_overrides=overrides, **settings
     )
@@ -174,13 +221,18 @@ def trained(tmp_path):
 
 
 @pytest.mark.parametrize("key", available_methods())
-def test_every_method_gives_all_four_maps_within_their_ranges(tmp_path, key):
+def test_every_method_gives_all_its_maps_within_their_ranges(tmp_path, key):
     with make_study(tmp_path, count=3, labelled=1) as study:
         train_briefly(study, key)
         events = list(predict(study, device="cpu"))
     found = events[-1].maps
     shape = found.geometry.shape
-    assert list(found.arrays()) == list(MAP_KINDS)
+    own = available_methods()[key].native_maps
+    assert set(MAP_KINDS) - {"disagreement"} <= set(found.arrays())
+    assert set(found.native) <= {item.key for item in own}
+    if found.disagreement is not None:
+        assert found.disagreement.shape == shape
+        assert 0 <= found.disagreement.min() <= found.disagreement.max() <= 1
     assert found.prediction.shape == found.uncertainty.shape == shape
     assert set(np.unique(found.prediction)) <= {0, 1, 2}
     assert found.signed_distance.shape == (2, *shape)
@@ -206,9 +258,10 @@ def test_predicting_marks_unlabelled_cases_and_stores_their_maps(trained):
     run = trained.run()
     for name in done:
         assert trained.case(name).state == CaseState.PREDICTED
-        assert trained.maps(run, name) == sorted(MAP_KINDS)
+        assert set(MAP_KINDS) - {"disagreement"} <= set(trained.maps(run, name))
         assert trained.load_map(run, name, "uncertainty").attributes["source"]
     last = events[-1].maps
+    assert trained.maps(run, last.case) == sorted(last.arrays())
     for kind, array in last.arrays().items():
         np.testing.assert_array_equal(trained.load_map(run, last.case, kind).array[...], array)
 
@@ -299,7 +352,7 @@ def test_windows_are_halved_when_memory_is_short_and_one_too_large_is_a_sentence
     whole = finish(slide(method, image))[1].probabilities
     plain = method.predict
 
-    def at_most_one(patch, uncertainty=True):
+    def at_most_one(patch, uncertainty=True, native=False):
         if len(patch) > 1:
             raise torch.OutOfMemoryError("out of memory")
         return plain(patch, uncertainty)
@@ -307,7 +360,7 @@ def test_windows_are_halved_when_memory_is_short_and_one_too_large_is_a_sentence
     monkeypatch.setattr(method, "predict", at_most_one)
     np.testing.assert_allclose(finish(slide(method, image))[1].probabilities, whole)
 
-    def never(patch, uncertainty=True):
+    def never(patch, uncertainty=True, native=False):
         raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(method, "predict", never)

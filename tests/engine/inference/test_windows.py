@@ -1,13 +1,24 @@
 """Windows cover a scan evenly, and blending them changes nothing that they agree on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_semiseg.engine.inference import maps
+from napari_semiseg.engine.inference.maps import EVERY_KIND, MAP_KINDS
 from napari_semiseg.engine.inference.windows import gaussian_weights, slide, window_starts
-from tests.engine.inference.known_answers import Threshold, finish, make_plan
+from napari_semiseg.engine.parts.prototypes import cosine_similarity_map
+from tests.engine.inference.known_answers import (
+    CoarseFeatures,
+    Threshold,
+    TwoAnswers,
+    finish,
+    make_plan,
+)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -63,7 +74,8 @@ def test_a_constant_answer_stays_constant_everywhere(shape, patch):
     np.testing.assert_allclose(blended.probabilities[0], np.zeros(shape))
     np.testing.assert_allclose(blended.uncertainty, np.full((1, *shape), 0.25), rtol=1e-6)
     np.testing.assert_allclose(blended.similarity[1], np.ones(shape), rtol=1e-5)
-    assert blended.signed_distance.shape == (0, *shape)
+    assert blended.signed_distance is blended.disagreement is None
+    assert not blended.native
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 
@@ -89,16 +101,103 @@ def test_a_2d_network_sees_slices_without_a_third_axis():
     assert {shape[1:] for shape in method.seen} == {(2, 8, 8)}
 
 
-def test_maps_that_nobody_wants_are_not_made():
-    _, blended = finish(slide(Threshold(make_plan()), np.ones((1, 8, 8, 8)), False, False))
-    assert len(blended.uncertainty) == len(blended.similarity) == 0
+@pytest.mark.parametrize(
+    ("shape", "patch"), [((19, 9, 5), (8, 8, 8)), ((3, 20, 5), (1, 8, 8)), ((2, 2, 2), (8, 8, 8))]
+)
+def test_constant_maps_of_the_methods_own_stay_constant_everywhere(shape, patch):
+    method = TwoAnswers(make_plan(patch), thresholds=(0.5,))
+    image = np.full((1, *shape), 0.6, np.float32)  # above the first threshold, below the second
+    _, blended = finish(slide(method, image, EVERY_KIND))
+    np.testing.assert_allclose(blended.disagreement, np.ones((1, *shape)), rtol=1e-6)
+    constants = {
+        "second_answer": (1, 0),
+        "mask": (0,),
+        "border": (6,),
+        "likeness": (1, -1),
+        "kept": (0.75,),
+    }
+    assert list(blended.native) == list(constants)
+    for key, values in constants.items():
+        expected = np.stack([np.full(shape, value) for value in values])
+        np.testing.assert_allclose(blended.native[key], expected, rtol=1e-6, err_msg=key)
+
+
+@pytest.mark.parametrize("kinds", [(), ("prediction",)])
+def test_maps_that_nobody_wants_are_not_made(kinds):
+    method = TwoAnswers(make_plan(), head=True)
+    _, blended = finish(slide(method, np.ones((1, 8, 8, 8), np.float32), kinds))
+    for kind in set(MAP_KINDS) - {"prediction"}:
+        assert getattr(blended, kind) is None, kind
+    assert not blended.native
+
+
+@pytest.mark.parametrize(
+    ("kinds", "uncertainty", "native"),
+    [
+        ((), False, False),
+        (("similarity", "signed_distance"), False, False),
+        (("prediction", "uncertainty"), True, False),
+        (("disagreement",), True, False),
+        (("native",), False, True),
+    ],
+)
+def test_a_method_is_asked_for_no_more_than_is_wanted(monkeypatch, kinds, uncertainty, native):
+    method, asked = TwoAnswers(make_plan()), []
+    plain = method.predict
+
+    def predict(patch, uncertainty=True, native=False):
+        asked.append((uncertainty, native))
+        return plain(patch, uncertainty, native)
+
+    monkeypatch.setattr(method, "predict", predict)
+    finish(slide(method, np.ones((1, 8, 8, 8), np.float32), kinds))
+    assert asked == [(uncertainty, native)]
+
+
+def test_a_map_of_its_own_cannot_take_the_name_of_a_shared_one(monkeypatch):
+    own = (replace(TwoAnswers.native_maps[0], key="similarity"),)
+    monkeypatch.setattr(TwoAnswers, "native_maps", own)
+    with pytest.raises(ValueError, match=r"Two answers .*similarity"):
+        next(slide(TwoAnswers(make_plan()), np.ones((1, 8, 8, 8)), EVERY_KIND))
 
 
 def test_without_prototypes_there_is_no_similarity():
     method = Threshold(make_plan())
     method.prototypes = None
     _, blended = finish(slide(method, np.ones((1, 8, 8, 8), np.float32)))
-    assert len(blended.similarity) == 0
+    assert blended.similarity is None
+
+
+def test_prototypes_of_other_features_give_no_similarity_but_the_rest():
+    method = Threshold(make_plan())
+    method.prototypes = torch.ones(2, 7)
+    _, blended = finish(slide(method, np.ones((1, 8, 8, 8), np.float32)))
+    assert blended.similarity is None
+    assert blended.uncertainty is not None
+
+
+@pytest.mark.parametrize("patch", [(8, 12, 8), (1, 8, 12)])
+def test_coarse_features_give_the_similarity_of_interpolated_ones(patch):
+    method = CoarseFeatures(make_plan(patch))
+    method.prototypes = torch.tensor([[0.3, -1.0, 0.2, 0.5], [1.0, 0.7, -0.4, 0.1]])
+    image = np.random.default_rng(0).normal(size=(1, *patch)).astype(np.float32)
+    _, blended = finish(slide(method, image))
+    window = torch.from_numpy(image).reshape(1, 1, *method.plan.spatial)
+    mode = "bilinear" if window.dim() == 4 else "trilinear"
+    features = torch.nn.functional.interpolate(
+        method.predict(window).features, method.plan.spatial, mode=mode
+    )
+    expected = cosine_similarity_map(features, method.prototypes)
+    np.testing.assert_allclose(
+        blended.similarity, expected.reshape(2, *patch).numpy(), atol=1e-5, rtol=0
+    )
+
+
+def test_a_class_never_seen_is_like_nothing_with_coarse_features_too():
+    method = CoarseFeatures(make_plan())
+    method.prototypes = torch.tensor([[0.3, -1.0, 0.2, 0.5], [0.0, 0.0, 0.0, 0.0]])
+    _, blended = finish(slide(method, np.ones((1, 9, 8, 8), np.float32)))
+    np.testing.assert_allclose(blended.similarity[1], np.full((9, 8, 8), -1), rtol=1e-6)
 
 
 def test_large_scans_are_blended_in_a_file_with_the_same_result(monkeypatch):

@@ -1,0 +1,74 @@
+"""The maps of a case in the study: kept after a prediction, read again for the viewer.
+
+What a map of a method's own shows is stored beside it, so that it can be shown where that method is
+not installed. `predict` stores and the desk reads, both on a worker's thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from napari_semiseg.engine.inference.maps import MAP_KINDS, CaseMaps, NativeArray, allocate
+from napari_semiseg.engine.methods.contract import NativeMap
+from napari_semiseg.engine.study import CaseState, StoredMap, Study
+
+
+def store_maps(study: Study, run: str, maps: CaseMaps) -> None:
+    """Keep the maps of a case in the study; an unlabelled case becomes a predicted one."""
+    for kind, array in maps.arrays().items():
+        attributes = {"source": maps.uncertainty_source} if kind == "uncertainty" else {}
+        if kind in maps.native:
+            attributes = asdict(maps.native[kind].description)
+        study.save_map(run, maps.case, kind, array, **attributes)
+    if study.case(maps.case).state in (CaseState.UNLABELLED, CaseState.REJECTED):
+        study.mark(maps.case, CaseState.PREDICTED)
+
+
+def load_maps(study: Study, run: str, case: str) -> CaseMaps:
+    """Read the maps that a run has of a case.
+
+    Parameters
+    ----------
+    study : Study
+        Open study.
+    run : str
+        Identifier of the run.
+    case : str
+        Name of the case.
+
+    Raises
+    ------
+    StudyError
+        The run has no prediction of the case.
+    """
+    stored = {kind: study.load_map(run, case, kind) for kind in study.maps(run, case)}
+    stored["prediction"] = study.load_map(run, case, "prediction")
+    shared = {kind: _read(stored[kind]) for kind in MAP_KINDS if kind in stored}
+    source = stored["uncertainty"].attributes.get("source", "") if "uncertainty" in stored else ""
+    return CaseMaps(
+        case=case,
+        geometry=study.case(case).geometry,
+        prediction=shared["prediction"],
+        uncertainty=shared.get("uncertainty"),
+        uncertainty_source=source,
+        signed_distance=shared.get("signed_distance"),
+        similarity=shared.get("similarity"),
+        seconds=0.0,
+        disagreement=shared.get("disagreement"),
+        native={
+            kind: NativeArray(_read(item), NativeMap(**item.attributes))
+            for kind, item in stored.items()
+            if kind not in MAP_KINDS and item.attributes.get("key") == kind
+        },
+    )
+
+
+def _read(stored: StoredMap) -> np.ndarray:
+    """Read a map, slab by slab where it goes to a file because it is large."""
+    array = allocate(stored.array.shape, stored.array.dtype)
+    rows = stored.array.chunks[0]
+    for start in range(0, len(array), rows):
+        array[start : start + rows] = stored.array[start : start + rows]
+    return array
