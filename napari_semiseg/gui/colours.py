@@ -15,7 +15,9 @@ import numpy as np
 from napari_semiseg.engine.study import ClassInfo
 
 if TYPE_CHECKING:
-    from napari.utils.colormaps import DirectLabelColormap
+    from napari.utils.colormaps import Colormap, DirectLabelColormap
+
+    from napari_semiseg.engine.methods.contract import NativeMap
 
 SCAN_PERCENTILES = (0.5, 99.5)
 """Grey levels outside these percentiles of the voxels are shown black or white."""
@@ -27,6 +29,13 @@ LABEL_OPACITY = 0.5
 PREDICTION_OPACITY = 0.9
 PREDICTION_CONTOUR = 1
 """Width in voxels of the outline of a prediction, which sets it apart from the filled label."""
+
+MAP_OPACITY = 0.6
+CLEAR_BELOW = 0.5
+"""Share of a clear map's range over which it becomes opaque; at its low end the scan shows alone."""
+
+PALE_FROM = 0.85
+"""Share of a colour table above which its colours are as pale as bright tissue, so left out."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +52,8 @@ class MapLook:
         The values at the two ends of the colour table.
     unit : str
         Of the values; empty where they have none.
-    blending : str
-        One of napari's.
-    opacity : float
-        0…1.
+    clear : bool
+        Whether low values are transparent, so that the scan shows where there is nothing to see.
     visible : bool
         Whether it shows from the start.
     """
@@ -54,18 +61,51 @@ class MapLook:
     title: str
     colormap: str
     limits: tuple[float, float]
-    unit: str
-    blending: str
-    opacity: float
-    visible: bool
+    unit: str = ""
+    clear: bool = False
+    visible: bool = False
 
 
 MAP_LOOKS: dict[str, MapLook] = {
-    "uncertainty": MapLook("unsure", "magma", (0.0, 1.0), "", "additive", 0.6, True),
-    "signed_distance": MapLook("distance", "PiYG", (-10.0, 10.0), "mm", "translucent", 0.6, False),
-    "similarity": MapLook("similarity", "viridis", (-1.0, 1.0), "", "translucent", 0.6, False),
+    "uncertainty": MapLook("unsure", "magma", (0.0, 1.0), clear=True, visible=True),
+    "disagreement": MapLook("disagreement", "inferno", (0.0, 1.0), clear=True),
+    "signed_distance": MapLook("distance", "PiYG", (-10.0, 10.0), "mm"),
+    "similarity": MapLook("similarity", "viridis", (-1.0, 1.0)),
 }
-"""The maps other than the prediction, by their kinds (``MAP_KINDS`` of inference)."""
+"""The maps of real numbers that every method may have, by their kinds (``MAP_KINDS``)."""
+
+
+def look_of(description: NativeMap) -> MapLook:
+    """Return how a map of a method's own is drawn; not for the look ``"classes"``.
+
+    Parameters
+    ----------
+    description : NativeMap
+        What the map shows.
+    """
+    title, limit, unit = description.title, description.limit, description.unit
+    if description.look == "share":
+        return MapLook(title, "magma", (0.0, limit), unit, clear=True)
+    colormap = "PiYG" if description.look == "distance" else "viridis"
+    return MapLook(title, colormap, (-limit, limit), unit)
+
+
+def map_colormap(look: MapLook) -> Colormap:
+    """Return the colour table of a map.
+
+    A clear one is transparent at its low end and stops before the pale colours of its table, so that
+    even where it is high all over, as with a model that has learned little, bright tissue does not
+    turn white and the scan stays readable.
+    """
+    from napari.utils.colormaps import Colormap, ensure_colormap
+
+    known = ensure_colormap(look.colormap)
+    if not look.clear:
+        return known
+    share = np.linspace(0, 1, 256)
+    colours = np.array(known.map(share * PALE_FROM))
+    colours[:, 3] = np.minimum(1.0, share / CLEAR_BELOW)
+    return Colormap(colours, name=f"{look.colormap}, clear at 0")
 
 
 def class_colormap(classes: Iterable[ClassInfo]) -> DirectLabelColormap:

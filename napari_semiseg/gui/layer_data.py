@@ -8,6 +8,7 @@ touched.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,14 +18,18 @@ from napari_semiseg.engine.volumes import Geometry, Volume
 from napari_semiseg.gui.colours import (
     LABEL_OPACITY,
     MAP_LOOKS,
+    MAP_OPACITY,
     PREDICTION_OPACITY,
+    MapLook,
     class_colormap,
     class_features,
     grey_limits,
+    look_of,
+    map_colormap,
 )
 
 if TYPE_CHECKING:
-    from napari_semiseg.engine.inference.maps import CaseMaps
+    from napari_semiseg.engine.inference.maps import CaseMaps, NativeArray
 
 LayerData = tuple[np.ndarray, dict[str, Any], str]
 """What napari calls a layer data tuple: array (z, y, x), keyword arguments, layer type."""
@@ -158,55 +163,98 @@ def map_layers(
     Yields
     ------
     tuple of str and LayerData
-        Keys: ``"similarity:1"`` and ``"signed_distance:1"`` for each class value, then
-        ``"uncertainty"`` and ``"prediction"``. Background has a similarity, too, but no layer.
-        Maps per class are left out where the run knew another number of classes.
+        The keys are the kinds: those of the method's own maps, ``"similarity"``,
+        ``"signed_distance"``, ``"disagreement"``, ``"uncertainty"`` and ``"prediction"``. A map with
+        a channel for each class has a layer for each, with the key ``"KIND:VALUE"``, but none for
+        the background; such maps are left out where the run knew another number of classes.
     """
-    stacks = {
-        # channel 0 of the similarity is background, which is no class of a study
-        "similarity": None if maps.similarity is None else maps.similarity[1:],
-        "signed_distance": maps.signed_distance,
-    }
-    for kind, stack in stacks.items():
-        if stack is None or len(stack) != len(classes):
-            continue  # classes were added after the run: nobody knows which channel is which
-        for item, voxels in zip(classes, stack, strict=True):
-            details = {**origin, "class": item.value}
-            yield f"{kind}:{item.value}", _real_layer(kind, item.name, voxels, maps, details)
+    build = _LayerBuilder(maps, classes, origin)
+    for key, own in maps.native.items():
+        yield from _own_layers(build, key, own)
+    if maps.similarity is not None:
+        # channel 0 is background, which is no class of a study
+        yield from build.one_a_class("similarity", MAP_LOOKS["similarity"], maps.similarity[1:])
+    if maps.signed_distance is not None:
+        look = MAP_LOOKS["signed_distance"]
+        yield from build.one_a_class("signed_distance", look, maps.signed_distance)
+    if maps.disagreement is not None:
+        look = MAP_LOOKS["disagreement"]
+        yield "disagreement", build.numbers("disagreement", look, maps.disagreement)
     if maps.uncertainty is not None:
-        source = maps.uncertainty_source
-        details = {**origin, "source": source}
-        yield "uncertainty", _real_layer("uncertainty", source, maps.uncertainty, maps, details)
-    yield "prediction", _prediction_layer(maps, classes, origin)
+        source, look = maps.uncertainty_source, MAP_LOOKS["uncertainty"]
+        layer = build.numbers("uncertainty", look, maps.uncertainty, source, source=source)
+        yield "uncertainty", layer
+    layer = build.class_values("prediction", "prediction", maps.prediction, PREDICTION_OPACITY)
+    yield "prediction", layer
 
 
-def _prediction_layer(
-    maps: CaseMaps, classes: Sequence[ClassInfo], origin: Mapping[str, Any]
-) -> LayerData:
-    arguments = {
-        "name": "prediction",
-        "opacity": PREDICTION_OPACITY,
-        "colormap": class_colormap(classes),
-        "features": class_features(classes),
-        "metadata": tag("prediction", maps.case, maps.geometry, **origin),
-        **spatial_arguments(maps.geometry),
-    }
-    return maps.prediction, arguments, "labels"
+def _own_layers(
+    build: _LayerBuilder, key: str, own: NativeArray
+) -> Iterator[tuple[str, LayerData]]:
+    """Return the layers of a map that only one method makes; they are hidden at first."""
+    description, record = own.description, asdict(own.description)
+    if description.look == "classes":
+        title = description.title
+        layer = build.class_values(key, title, own.array, LABEL_OPACITY, native=record)
+        voxels, arguments, kind = layer
+        yield key, (voxels, {**arguments, "visible": False}, kind)
+    elif description.channels == "one":
+        yield key, build.numbers(key, look_of(description), own.array, native=record)
+    else:
+        foreground = own.array[1:] if description.channels == "classes" else own.array
+        yield from build.one_a_class(key, look_of(description), foreground, native=record)
 
 
-def _real_layer(
-    kind: str, detail: str, voxels: np.ndarray, maps: CaseMaps, origin: Mapping[str, Any]
-) -> LayerData:
-    look = MAP_LOOKS[kind]
-    unit = f" ({look.unit})" if look.unit else ""
-    arguments = {
-        "name": f"{look.title} · {detail}{unit}",
-        "colormap": look.colormap,
-        "contrast_limits": look.limits,
-        "blending": look.blending,
-        "opacity": look.opacity,
-        "visible": look.visible,
-        "metadata": tag(kind, maps.case, maps.geometry, **origin),
-        **spatial_arguments(maps.geometry),
-    }
-    return voxels, arguments, "image"
+@dataclass(frozen=True)
+class _LayerBuilder:
+    """Makes layers of one case's maps, all on its grid and with the same origin in their tags."""
+
+    maps: CaseMaps
+    classes: Sequence[ClassInfo]
+    origin: Mapping[str, Any]
+
+    def class_values(
+        self, kind: str, name: str, voxels: np.ndarray, opacity: float, **details: Any
+    ) -> LayerData:
+        """Return class values (z, y, x) in the colours of the classes."""
+        arguments = {
+            "name": name,
+            "opacity": opacity,
+            "colormap": class_colormap(self.classes),
+            "features": class_features(self.classes),
+            **self._place(kind, details),
+        }
+        return voxels, arguments, "labels"
+
+    def numbers(
+        self, kind: str, look: MapLook, voxels: np.ndarray, detail: str = "", **details: Any
+    ) -> LayerData:
+        """Return real numbers (z, y, x) in the colours of their look."""
+        name = f"{look.title} · {detail}" if detail else look.title
+        arguments = {
+            "name": f"{name} ({look.unit})" if look.unit else name,
+            "colormap": map_colormap(look),
+            "contrast_limits": look.limits,
+            "blending": "translucent",
+            "opacity": MAP_OPACITY,
+            "visible": look.visible,
+            **self._place(kind, details),
+        }
+        return voxels, arguments, "image"
+
+    def one_a_class(
+        self, kind: str, look: MapLook, stack: np.ndarray, **details: Any
+    ) -> Iterator[tuple[str, LayerData]]:
+        """Return one layer for each class from a stack (foreground classes, z, y, x)."""
+        if len(stack) != len(self.classes):
+            return  # classes were added after the run: nobody knows which channel is which
+        for item, voxels in zip(self.classes, stack, strict=True):
+            own = {**details, "class": item.value}
+            yield f"{kind}:{item.value}", self.numbers(kind, look, voxels, item.name, **own)
+
+    def _place(self, kind: str, details: Mapping[str, Any]) -> dict[str, Any]:
+        record = {**self.origin, **details}
+        return {
+            "metadata": tag(kind, self.maps.case, self.maps.geometry, **record),
+            **spatial_arguments(self.maps.geometry),
+        }

@@ -21,7 +21,7 @@ from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study import Case, ClassInfo
 from napari_semiseg.engine.volumes import Volume
 from napari_semiseg.gui.colours import PREDICTION_CONTOUR
-from napari_semiseg.gui.layer_data import LayerData, label_layer, map_layers, scan_layers
+from napari_semiseg.gui.layer_data import TAG, LayerData, label_layer, map_layers, scan_layers
 from napari_semiseg.gui.view_direction import point_camera
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class CaseLayers:
         -------
         dict
             Keys as in `layer_data.map_layers`: ``"prediction"``, ``"uncertainty"``,
-            ``"signed_distance:1"``, ``"similarity:1"``, with one entry for each class value.
+            ``"disagreement"``, ``"signed_distance:1"``, ``"similarity:1"``, with one entry for each
+            class value, and those of the method's own maps.
         """
         return {key: layer for key, layer in self._maps.items() if layer in self._viewer.layers}
 
@@ -239,24 +240,33 @@ class CaseLayers:
             return False
         wanted = dict(map_layers(maps, classes, **origin))
         present = self.map_layers()
-        self._remove_maps([key for key in self._maps if key not in wanted or key not in present])
+        self._remove_maps(
+            key
+            for key in list(self._maps)
+            if key not in wanted
+            or key not in present
+            or not _look_alike(self._maps[key], wanted[key])
+        )
         active = self._viewer.layers.selection.active
-        for key, data in wanted.items():
+        above: Layer | None = self.label_layer
+        for key, data in reversed(wanted.items()):
             if key in self._maps:
                 _refresh(self._maps[key], data)
             else:
-                self._maps[key] = self._add_map(key, data)
+                self._maps[key] = self._add_map(key, data, above)
+            above = self._maps[key]
         if active is not None and active in self._viewer.layers:
             # a new layer becomes napari's active one, and a stroke would go into the wrong layer
             self._viewer.layers.selection.active = active
         return True
 
-    def _add_map(self, key: str, data: LayerData) -> Layer:
-        """Add a map directly under the human's label, or on top where there is none."""
-        layer = self._add(data, below=self.label_layer)
+    def _add_map(self, key: str, data: LayerData, above: Layer | None) -> Layer:
+        """Add a map directly under another map or the human's label, or on top of all."""
+        layer = self._add(data, below=above)
+        if data[2] == "labels":
+            layer.editable = False
         if key == "prediction":
             layer.contour = PREDICTION_CONTOUR
-            layer.editable = False
         return layer
 
     def _remove_maps(self, keys: Iterable[str]) -> None:
@@ -321,6 +331,12 @@ class CaseLayers:
     def _on_order(self) -> None:
         if self._case is not None:
             point_camera(self._viewer, self._case.geometry)
+
+
+def _look_alike(layer: Layer, data: LayerData) -> bool:
+    """Tell whether a layer can take a map: another method's own map may share no more than a key."""
+    own = data[1]["metadata"][TAG].get("native")
+    return bool(layer.metadata.get(TAG, {}).get("native") == own)
 
 
 def _refresh(layer: Layer, data: LayerData) -> None:

@@ -109,22 +109,7 @@ def read_maps(study: Study, name: str) -> tuple[str, CaseMaps] | None:
     tuple of str and CaseMaps, or None
         The run's identifier and its maps; None where no run has predicted the case.
     """
-    from napari_semiseg.engine.inference.maps import MAP_KINDS, CaseMaps
+    from napari_semiseg.engine.inference.stored_maps import load_maps
 
     run = run_with_prediction(study, name)
-    if run is None:
-        return None
-    stored = set(study.maps(run, name))
-    maps = {kind: study.load_map(run, name, kind) for kind in MAP_KINDS if kind in stored}
-    arrays = {kind: np.asarray(item.array[...]) for kind, item in maps.items()}
-    source = maps["uncertainty"].attributes.get("source", "") if "uncertainty" in maps else ""
-    return run, CaseMaps(
-        case=name,
-        geometry=study.case(name).geometry,
-        prediction=arrays["prediction"],
-        uncertainty=arrays.get("uncertainty"),
-        uncertainty_source=source,
-        signed_distance=arrays.get("signed_distance"),
-        similarity=arrays.get("similarity"),
-        seconds=0.0,
-    )
+    return None if run is None else (run, load_maps(study, run, name))

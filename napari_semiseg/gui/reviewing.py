@@ -15,6 +15,7 @@ from napari_semiseg.engine.study import Case, CaseState, Study
 from napari_semiseg.gui import map_work, study_work
 
 if TYPE_CHECKING:
+    from napari_semiseg.engine.methods.contract import NativeMap
     from napari_semiseg.gui.session import Session
 
 DECIDED = (CaseState.ACCEPTED, CaseState.REJECTED)
@@ -34,10 +35,12 @@ class Reviewing:
         How unsure the prediction of each case is, 0…1, mean over what it marks.
     run_shown : str or None
         Run whose maps are on the screen.
+    own_maps : dict of str to NativeMap
+        What the run's method alone shows of the case on the screen, by kind.
     wanted_kinds : set of str
         Maps that the user wants to see.
     class_shown : int or None
-        Class whose distance and similarity are shown; None takes the first.
+        Class whose maps are shown of those with one for each class; None takes the first.
     maps_changed, unsure_changed, fixed : psygnal.Signal
         Emitted after maps come or go on the screen, after `unsure` changed, and when a prediction
         has become a label to correct.
@@ -51,6 +54,7 @@ class Reviewing:
         self._session = session
         self.unsure: dict[str, float | None] = {}
         self.run_shown: str | None = None
+        self.own_maps: dict[str, NativeMap] = {}
         self.wanted_kinds = {"prediction", "uncertainty"}
         self.class_shown: int | None = None
         self._measuring: Any = None
@@ -126,7 +130,7 @@ class Reviewing:
 
     def show(self, name: str) -> None:
         """Show a case with the maps of the newest run that predicted it."""
-        self.run_shown = None
+        self.run_shown, self.own_maps = None, {}
         self._session.labelling.show_case(name, then=self.show_maps)
 
     def show_maps(self) -> None:
@@ -146,27 +150,33 @@ class Reviewing:
         if name != self._session.labelling.shown:
             return
         if found is None:
-            self.run_shown = None
+            self.run_shown, self.own_maps = None, {}
             self._session.layers.clear_maps()
         else:
             self.run_shown, maps = found
+            self.own_maps = {kind: item.description for kind, item in maps.native.items()}
             self._session.layers.show_maps(maps, self._session.records.classes, self.run_shown)
             self._apply_visibility()
         self.maps_changed.emit()
 
     def show_kind(self, kind: str, wanted: bool) -> None:
-        """Show or hide the maps of one kind: prediction, uncertainty, signed_distance, similarity."""
+        """Show or hide the maps of one kind: one of `MAP_KINDS` or of `own_maps`."""
         (self.wanted_kinds.add if wanted else self.wanted_kinds.discard)(kind)
         self._apply_visibility()
 
     def show_class(self, value: int) -> None:
-        """Choose the class whose distance and similarity are shown."""
+        """Choose the class whose maps are shown of those with one for each class."""
         self.class_shown = value
         self._apply_visibility()
 
     def kinds_on_screen(self) -> set[str]:
         """Return the kinds of maps that can be shown of the case on the screen."""
         return {key.split(":")[0] for key in self._session.layers.map_layers()}
+
+    def kinds_a_class(self) -> set[str]:
+        """Return the kinds of maps on the screen that have a layer for each class."""
+        keys = self._session.layers.map_layers()
+        return {key.split(":")[0] for key in keys if ":" in key}
 
     def _apply_visibility(self) -> None:
         classes = self._session.records.classes
@@ -219,4 +229,5 @@ class Reviewing:
             self._measuring.cancel()
             self._measuring = None
         self.unsure, self.run_shown, self.class_shown = {}, None, None
+        self.own_maps = {}
         self.maps_changed.emit()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,8 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_semiseg.engine.errors import StudyError
-from napari_semiseg.engine.inference.maps import CaseMaps
+from napari_semiseg.engine.inference.maps import CaseMaps, NativeArray
+from napari_semiseg.engine.methods.contract import NativeMap
 from napari_semiseg.engine.study import parse_classes
 from napari_semiseg.engine.volumes import Geometry, Volume
 from napari_semiseg.gui.layers import CaseLayers
@@ -56,6 +58,27 @@ def maps(name="one", everything=True, shift=0):
         similarity=similarity if everything else None,
         seconds=1.0,
     )
+
+
+OWN_MAPS = (
+    NativeMap("second", "Teacher's prediction", "classes", "classes"),
+    NativeMap("mask", "Mask from the distance", "share", "foreground"),
+    NativeMap("border", "Learned distance", "distance", "foreground", 12.0, "mm"),
+    NativeMap("likeness", "Likeness", "similarity", "classes"),
+    NativeMap("kept", "Trusted in training", "share"),
+)
+
+
+def maps_with_own(descriptions=OWN_MAPS):
+    channels = {"foreground": (2,), "classes": (3,), "one": ()}
+    native = {}
+    for number, item in enumerate(descriptions):
+        if item.look == "classes":
+            array = label()
+        else:
+            array = np.random.default_rng(number).uniform(size=(*channels[item.channels], *SHAPE))
+        native[item.key] = NativeArray(array, item)
+    return replace(maps(), disagreement=maps().uncertainty / 2, native=native)
 
 
 @pytest.fixture
@@ -297,7 +320,7 @@ class TestMaps:
         np.testing.assert_array_equal(similarity.data, maps().similarity[1])
         unsure = shown["uncertainty"]
         assert tuple(unsure.contrast_limits) == (0.0, 1.0)
-        assert (unsure.colormap.name, unsure.blending) == ("magma", "additive")
+        assert (unsure.colormap.name, unsure.blending) == ("magma, clear at 0", "translucent")
         assert "teacher dropout" in unsure.name
         assert unsure.metadata["semiseg"]["source"] == "teacher dropout"
         assert shown["prediction"].contour == 1
@@ -330,6 +353,78 @@ class TestMaps:
         more = parse_classes("1=anterior,2=posterior,3=other")
         layers.show_maps(maps(), more, "001-ua-mt")
         assert set(layers.map_layers()) == {"uncertainty", "prediction"}
+
+    def test_disagreement_lies_under_the_uncertainty_and_waits(self, viewer, layers):
+        layers.show_maps(maps_with_own(()), CLASSES, "001-ua-mt")
+        shown = layers.map_layers()
+        disagreement = shown["disagreement"]
+        assert disagreement.name == "disagreement"
+        assert disagreement.colormap.name == "inferno, clear at 0"
+        assert tuple(disagreement.contrast_limits) == (0.0, 1.0)
+        assert not disagreement.visible
+        above = viewer.layers.index(disagreement) + 1
+        assert viewer.layers[above] is shown["uncertainty"]
+
+    def test_maps_of_the_methods_own_have_their_titles_looks_and_ranges(self, layers):
+        given = maps_with_own()
+        layers.show_maps(given, CLASSES, "001-ua-mt")
+        shown = layers.map_layers()
+        expected = {
+            "mask:1": ("Mask from the distance · anterior", "magma, clear at 0", (0, 1)),
+            "border:2": ("Learned distance · posterior (mm)", "PiYG", (-12, 12)),
+            "likeness:1": ("Likeness · anterior", "viridis", (-1, 1)),
+            "kept": ("Trusted in training", "magma, clear at 0", (0, 1)),
+        }
+        for key, (name, colormap, limits) in expected.items():
+            layer = shown[key]
+            assert (layer.name, layer.colormap.name) == (name, colormap)
+            assert tuple(layer.contrast_limits) == limits
+            assert not layer.visible
+        own = {key for key in shown if key.split(":")[0] in given.native}
+        assert own == {
+            *("mask:1", "mask:2", "border:1", "border:2", "likeness:1", "likeness:2"),
+            *("second", "kept"),
+        }
+        # the background of the likeness has no layer
+        np.testing.assert_array_equal(shown["likeness:1"].data, given.native["likeness"].array[1])
+        np.testing.assert_array_equal(shown["mask:1"].data, given.native["mask"].array[0])
+
+    def test_a_second_answer_is_filled_in_the_class_colours_and_cannot_be_painted(self, layers):
+        layers.show_maps(maps_with_own(), CLASSES, "001-ua-mt")
+        second = layers.map_layers()["second"]
+        assert second.name == "Teacher's prediction"
+        assert (second.contour, second.visible, second.editable) == (0, False, False)
+        np.testing.assert_array_equal(second.get_color(2), layers.label_layer.get_color(2))
+        assert second.metadata["semiseg"]["native"]["title"] == "Teacher's prediction"
+
+    def test_maps_that_come_later_still_lie_under_those_on_show(self, viewer, layers):
+        layers.show_preview(maps(everything=False), CLASSES, 40)
+        layers.show_maps(maps_with_own(), CLASSES, "001-ua-mt")
+        kinds = [layer.metadata["semiseg"]["kind"] for layer in viewer.layers]
+        assert kinds == [
+            "scan",
+            *("second", "mask", "mask", "border", "border", "likeness", "likeness", "kept"),
+            *("similarity", "similarity", "signed_distance", "signed_distance"),
+            *("disagreement", "uncertainty", "prediction", "label"),
+        ]
+
+    def test_a_map_that_shares_no_more_than_its_key_gets_a_layer_of_its_own(self, layers):
+        layers.show_maps(maps_with_own(), CLASSES, "001-ua-mt")
+        first = layers.map_layers()
+        other = (NativeMap("kept", "Kept by the other", "classes", "classes"), OWN_MAPS[1])
+        layers.show_maps(maps_with_own(other), CLASSES, "002-dtc")
+        second = layers.map_layers()
+        assert second["kept"] is not first["kept"]
+        assert second["kept"].name == "Kept by the other"
+        assert second["mask:1"] is first["mask:1"]
+        assert "border:1" not in second
+
+    def test_own_maps_per_class_are_left_out_where_classes_were_added_since(self, layers):
+        more = parse_classes("1=anterior,2=posterior,3=other")
+        layers.show_maps(maps_with_own(), more, "001-ua-mt")
+        assert set(layers.map_layers()) == {
+            *("second", "kept", "disagreement", "uncertainty", "prediction")
+        }
 
     def test_clear_maps_takes_off_maps_alone(self, viewer, layers):
         layers.show_maps(maps(), CLASSES, "001-ua-mt")
@@ -387,3 +482,30 @@ def test_a_window_shows_the_case_and_a_mouse_stroke_is_told_once(make_napari_vie
     assert layers.label_voxels().any()
     picture = viewer.screenshot(canvas_only=True, flash=False)
     assert picture[..., :3].std() > 5
+
+
+@pytest.mark.parametrize("displayed", [2, 3])
+def test_a_window_draws_every_map_and_a_bright_scan_stays_readable_under_them(
+    make_napari_viewer, displayed
+):
+    viewer = make_napari_viewer(show=True)
+    viewer.window._qt_window.resize(500, 400)
+    layers = CaseLayers(viewer)
+    bright = np.full((1, *SHAPE), 100, np.float32)
+    bright[0, :, ::2] = 60
+    bright[0, :, 0] = 0
+    layers.show_case(case(), Volume(bright, geometry()), None, CLASSES)
+    unsure = replace(maps_with_own(), uncertainty=np.full(SHAPE, 0.98, np.float32))
+    layers.show_maps(unsure, CLASSES, "001-ua-mt")
+    layers.map_layers()["prediction"].visible = False
+    viewer.dims.ndisplay = displayed
+    picture = viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+    assert picture.std() > 5
+    if displayed == 2:
+        height, width = picture.shape[:2]
+        middle = picture[3 * height // 8 : 5 * height // 8, width // 2]
+        assert middle.min(axis=1).max() < 200, "nothing is white"
+        assert np.ptp(middle.sum(axis=1)) > 60, "the rows of the scan can be told apart"
+    for layer in layers.map_layers().values():
+        layer.visible = True
+    assert viewer.screenshot(canvas_only=True, flash=False)[..., :3].std() > 5

@@ -27,6 +27,7 @@ from napari_semiseg.gui.controls import (
     heading,
     swatch,
 )
+from napari_semiseg.gui.more_maps import MoreMaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,11 @@ MAPS = (
     ("uncertainty", "Unsure here", "Bright where the program is unsure."),
     ("signed_distance", "Distance", "Millimetres to the border of a class, negative inside."),
     ("similarity", "Similarity", "How much each voxel looks like a class in your labels."),
+    ("disagreement", "Disagreement", "Bright where two answers of the method differ."),
 )
+NO_MAP = "The scan on the screen has no such map."
+ONE_ANSWER = "The run gives one answer for this scan, and nothing to compare it with."
+NO_OWN_MAPS = "The run has no maps of its method's own for this scan."
 
 
 class ReviewPage(QWidget):
@@ -87,12 +92,14 @@ class ReviewPage(QWidget):
             box.setChecked(kind in self._reviewing.wanted_kinds)
             box.toggled.connect(lambda wanted, kind=kind: self._reviewing.show_kind(kind, wanted))
             self.maps[kind] = box
+        self.more_maps = MoreMaps()
+        self.more_maps.chosen.connect(self._show_more)
         self.of_class = QComboBox()
         self.of_class.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.of_class.setMinimumContentsLength(8)
-        describe(self.of_class, "Class", "The class whose distance and similarity are shown.")
+        describe(self.of_class, "Class", "The class whose maps are shown, such as its distance.")
         self.of_class.activated.connect(
             lambda row: self._reviewing.show_class(self.of_class.itemData(row))
         )
@@ -122,6 +129,7 @@ class ReviewPage(QWidget):
         maps = QGridLayout()
         for index, box in enumerate(self.maps.values()):
             maps.addWidget(box, index // 2, index % 2)
+        maps.addWidget(self.more_maps, len(self.maps) // 2, len(self.maps) % 2)
         of_class = QHBoxLayout()
         of_class.addWidget(caption("Of class"))
         of_class.addWidget(self.of_class, 1)
@@ -175,18 +183,25 @@ class ReviewPage(QWidget):
         self._refresh_decisions()
 
     def _refresh_maps(self) -> None:
-        there = self._reviewing.kinds_on_screen()
+        there, wanted = self._reviewing.kinds_on_screen(), self._reviewing.wanted_kinds
         for kind, box in self.maps.items():
-            check(box, kind in self._reviewing.wanted_kinds)
-            allow(box, None if kind in there else "The scan on the screen has no such map.")
+            check(box, kind in wanted)
+            missing = ONE_ANSWER if kind == "disagreement" and self._has_prediction() else NO_MAP
+            allow(box, None if kind in there else missing)
+        own = {kind: item for kind, item in self._reviewing.own_maps.items() if kind in there}
+        missing = NO_OWN_MAPS if self._has_prediction() else NO_MAP
+        self.more_maps.offer(own, wanted, None if own else missing)
         classes = self._session.records.classes
         if classes != self._classes:
             self._classes = classes
             self.of_class.clear()
             for item in classes:
                 self.of_class.addItem(swatch(item.colour), item.name, item.value)
-        per_class = there & {"signed_distance", "similarity"}
-        allow(self.of_class, None if per_class else "The scan on the screen has no such map.")
+        allow(self.of_class, None if self._reviewing.kinds_a_class() else NO_MAP)
+
+    def _show_more(self, kind: str, wanted: bool) -> None:
+        self._reviewing.show_kind(kind, wanted)
+        self._refresh_maps()
 
     def _refresh_decisions(self) -> None:
         reason = self._why_not(accepting=True)

@@ -3,6 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_semiseg.engine.inference.maps import CaseMaps, NativeArray
+from napari_semiseg.engine.inference.stored_maps import store_maps
+from napari_semiseg.engine.methods.contract import NativeMap
 from napari_semiseg.engine.study import CaseState, DecisionKind
 from napari_semiseg.gui.pages.review import ReviewPage
 
@@ -110,3 +113,90 @@ def test_predicting_needs_a_run(qtbot, desk):
     qtbot.addWidget(page)
     assert not page.predict.isEnabled()
     assert "train" in page.predict.toolTip()
+
+
+@pytest.fixture
+def with_own_maps(page, desk):
+    """The page with a newer run of scan_1 that has a disagreement and maps of its own."""
+    study = desk.study
+    run = study.create_run("two-answers", {}, 0)
+    study.update_run(run.identifier, status="finished")
+    geometry = study.case("scan_1").geometry
+    share = np.full(geometry.shape, 0.5, np.float32)
+    second = NativeMap("second", "Teacher's prediction", "classes", "classes")
+    border = NativeMap("border", "Learned distance", "distance", "foreground", 5.0, "mm")
+    own = {
+        "second": NativeArray(np.ones(geometry.shape, np.uint8), second),
+        "border": NativeArray(np.stack([share, -share]), border),
+    }
+    prediction = np.ones(geometry.shape, np.uint8)
+    maps = CaseMaps("scan_1", geometry, prediction, share, "x", None, None, 0.0, share, own)
+    store_maps(study, run.identifier, maps)
+    return page
+
+
+def choose(page, title):
+    next(a for a in page.more_maps.menu().actions() if a.text() == title).trigger()
+
+
+def test_disagreement_can_be_shown_where_there_are_two_answers(with_own_maps, desk, background):
+    page = with_own_maps
+    box = page.maps["disagreement"]
+    assert box.toolTip() == "The scan on the screen has no such map."
+    show(page, background, "scan_2")
+    assert not box.isEnabled()
+    assert "one answer" in box.toolTip()
+    show(page, background, "scan_1")
+    assert box.isEnabled()
+    assert not desk.layers.map_layers()["disagreement"].visible
+    box.click()
+    assert desk.layers.map_layers()["disagreement"].visible
+
+
+def test_the_methods_own_maps_are_in_a_menu_and_show_for_the_chosen_class(
+    with_own_maps, desk, background
+):
+    page = with_own_maps
+    assert not page.more_maps.isEnabled()
+    show(page, background, "scan_2")
+    assert "method's own" in page.more_maps.toolTip()
+    show(page, background, "scan_1")
+    assert page.more_maps.isEnabled()
+    titles = [action.text() for action in page.more_maps.menu().actions()]
+    assert titles == ["Learned distance", "Teacher's prediction"]
+    layers = desk.layers.map_layers()
+    assert not any(layers[key].visible for key in ("second", "border:1", "border:2"))
+    choose(page, "Teacher's prediction")
+    choose(page, "Learned distance")
+    assert layers["second"].visible
+    assert (layers["border:1"].visible, layers["border:2"].visible) == (True, False)
+    assert "(2 on)" in page.more_maps.text()
+    assert page.of_class.isEnabled()
+    page.of_class.activated.emit(1)
+    assert (layers["border:1"].visible, layers["border:2"].visible) == (False, True)
+    choose(page, "Teacher's prediction")
+    assert not layers["second"].visible
+
+
+def test_own_maps_of_the_scan_before_are_not_offered_for_the_next(with_own_maps, background):
+    page = with_own_maps
+    show(page, background, "scan_1")
+    choose(page, "Teacher's prediction")
+    show(page, background, "scan_2")
+    assert not page.more_maps.isEnabled()
+    assert not page.more_maps.menu().actions()
+    show(page, background, "scan_1")
+    assert "(1 on)" in page.more_maps.text()
+
+
+def test_it_stays_narrow_with_every_map_on(with_own_maps, background):
+    page = with_own_maps
+    show(page, background, "scan_1")
+    choose(page, "Teacher's prediction")
+    choose(page, "Learned distance")
+    assert page.minimumSizeHint().width() <= 344
+    page.resize(344, 700)
+    page.grab()
+    for control in (*page.maps.values(), page.more_maps):
+        assert control.width() >= control.sizeHint().width(), control.text()
+        assert control.geometry().right() <= 344
