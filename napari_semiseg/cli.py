@@ -18,12 +18,12 @@ from napari_semiseg.console import (
     clock,
     one_sentence,
     progress_bar,
-    table,
     tell_people,
 )
 from napari_semiseg.headless import (
     evaluate_run,
     evaluation_table,
+    methods_table,
     status_of,
     status_tables,
     train_run,
@@ -161,7 +161,7 @@ def predict(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Predict cases and write the four maps of each on the scan's own grid."""
+    """Predict cases and write every map of each on the scan's own grid."""
     with one_sentence(as_json):
         from napari_semiseg.engine.inference.files import write_maps
         from napari_semiseg.engine.inference.prediction import CasePredicted
@@ -262,14 +262,13 @@ def methods(as_json: Json = False) -> None:
                 "title": method.title,
                 "summary": method.summary,
                 "paper": str(method.paper),
+                "year": method.paper.year,
+                "cost": round(method.cost.relative, 2),
                 "settings": method.Settings.model_json_schema().get("properties", {}),
             }
             for key, method in available_methods().items()
         }
-        rows = [(key, each["title"], each["summary"]) for key, each in data.items()]
-        Report(as_json).tell(
-            {"methods": data}, lambda: table("Methods", ("key", "method", "idea"), rows)
-        )
+        Report(as_json).tell({"methods": data}, lambda: methods_table(data))
 
 
 @app.command()

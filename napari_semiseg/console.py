@@ -112,13 +112,22 @@ def progress_bar() -> Iterator[Progress]:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table on standard output."""
+    """Print a table on standard output; columns of numbers are aligned to the right."""
     grid = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
-        grid.add_column(column, overflow="fold", justify="left" if index == 0 else "right")
+        numbers = all(_is_number(row[index]) for row in rows)
+        grid.add_column(column, overflow="fold", justify="right" if numbers else "left")
     for row in rows:
         grid.add_row(*("—" if cell is None else str(cell) for cell in row))
     output.print(grid)
+
+
+def _is_number(cell: object) -> bool:
+    try:
+        float(str(cell))
+    except ValueError:
+        return cell is None
+    return True
 
 
 def clock(seconds: float | None) -> str:

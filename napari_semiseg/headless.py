@@ -123,6 +123,16 @@ def evaluation_table(evaluation: Evaluation) -> None:
     table(title, ("case", "class", "Dice", "HD95 mm", "ASD mm"), rows)
 
 
+def methods_table(data: dict[str, dict[str, Any]]) -> None:
+    """Print the methods: key, paper, year, idea, and what a step costs (supervised = 1)."""
+    rows = [
+        (key, each["title"], each["year"], each["summary"], f"{each['cost']:g}")
+        for key, each in data.items()
+    ]
+    table(f"{len(rows)} methods", ("key", "method", "year", "idea", "cost"), rows)
+    tell_people("Cost: expected time of a step; a supervised one on as many crops is 1.", "dim")
+
+
 def status_of(study: Study) -> dict[str, Any]:
     """Return the cases, their states and the runs of a study, ready for JSON."""
     cases = study.cases()
