@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import torch
 
-from napari_semiseg.engine.methods.assembly import make_fabric
+from napari_semiseg.engine.methods.assembly import assemble
 from napari_semiseg.engine.methods.contract import Clock, Method
 from napari_semiseg.engine.methods.registry import available_methods
 from napari_semiseg.engine.networks.specification import NetworkSpecification
@@ -73,9 +73,7 @@ def build(key: str, machine: Machine, size: tuple[int, ...]) -> Method:
         ),
         recipe=PAPER,
     )
-    if method.needs_full_precision:
-        machine = replace(machine, precision="32-true")
-    return method(plan, method.Settings(), make_fabric(machine))
+    return assemble(key, plan, method.Settings(), machine)
 
 
 def time_in_turn(methods: list[Method], size: tuple[int, ...], steps: int) -> list[float]:

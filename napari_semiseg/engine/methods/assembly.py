@@ -24,6 +24,7 @@ from napari_semiseg.engine.planning.plan import Plan
 
 CHECKPOINT = "checkpoint.pt"
 FORMAT = 1
+FAST_PRECISION = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,12 @@ def assemble(key: str, plan: Plan, settings: MethodSettings, machine: Machine) -
     SettingsError
         Unknown method, or a network that cannot be built.
     """
-    method = method_of(key)
-    if method.needs_full_precision:
-        machine = replace(machine, precision="32-true")
-    return method(plan, settings, make_fabric(machine))
+    chosen = method_of(key)
+    if not chosen.needs_full_precision:
+        return chosen(plan, settings, make_fabric(machine))
+    method = chosen(plan, settings, make_fabric(replace(machine, precision="32-true")))
+    method.fast_precision = FAST_PRECISION.get(machine.precision)
+    return method
 
 
 def save_checkpoint(folder: Path, method: Method, progress: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -193,6 +194,17 @@ class Method(ABC):
         self.fabric = fabric
         self.prototypes: Tensor | None = None
         """(C, F) mean feature of each class over the labelled cases; set at the end of training."""
+        self.fast_precision: torch.dtype | None = None
+        """What `quickly` computes in; set where it differs from the fabric's."""
+
+    def quickly(self) -> AbstractContextManager[Any]:
+        """Run in the device's fast precision even where training is in float32.
+
+        For passes that no gradient goes through and whose rounding does not matter.
+        """
+        if self.fast_precision is None:
+            return nullcontext()
+        return torch.autocast(self.fabric.device.type, dtype=self.fast_precision)
 
     @classmethod
     def plan_overrides(cls, preset: Preset) -> dict[str, Any]:

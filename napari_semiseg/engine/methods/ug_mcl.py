@@ -176,12 +176,13 @@ class MutualConsistency(StudentMethod):
     def uncertainty(self, images: Tensor) -> Tensor:
         """Entropy (B, *spatial) of the teacher's mean segmentation over noisy dropout passes."""
         self.averaged.network.train()
-        mean = mean_of_passes(
-            lambda crops: torch.softmax(self.averaged(crops).logits.float(), dim=1),
-            images,
-            self.settings.passes,
-            self.settings.noise,
-        )
+        with self.quickly():
+            mean = mean_of_passes(
+                lambda crops: torch.softmax(self.averaged(crops).logits.float(), dim=1),
+                images,
+                self.settings.passes,
+                self.settings.noise,
+            )
         return entropy(mean)
 
     def intra_task(

@@ -204,3 +204,28 @@ def test_the_teacher_was_always_believed_where_its_passes_agree(build, make_batc
     head.bias[1] = 20.0
     maps = method.predict(images, uncertainty=False, native=True)
     assert (maps.native["certain_share"] == 1).all()
+
+
+def test_the_dropout_passes_alone_run_in_the_fast_precision(build, make_batch):
+    """No gradient goes through them, and they are most of a step."""
+    method, full = build("ug-mcl", precision="bf16-mixed"), build("ug-mcl")
+    assert (method.fast_precision, full.fast_precision) == (torch.bfloat16, None)
+    images = make_batch(method.plan).plain_images
+    seen = []
+    method.averaged.network.register_forward_hook(
+        lambda *_: seen.append(torch.is_autocast_enabled("cpu"))
+    )
+    torch.manual_seed(0)
+    quick = method.uncertainty(images)
+    assert seen
+    assert all(seen)
+    torch.manual_seed(0)
+    torch.testing.assert_close(quick, full.uncertainty(images), atol=0.05, rtol=0)
+    seen.clear()
+    method.intra_task(*answers_of(method, images), images, torch.ones(images[:, 0].shape).bool())
+    assert not any(seen)
+
+
+def answers_of(method, images):
+    output = method.student(images)
+    return torch.softmax(output.logits, dim=1), output.signed_distance
