@@ -187,14 +187,24 @@ def predict(
 
 @app.command()
 def evaluate(
-    study: StudyPath, run: RunName = None, device: Device = "auto", as_json: Json = False
+    study: StudyPath,
+    run: RunName = None,
+    device: Device = "auto",
+    largest_component: Annotated[
+        bool | None,
+        typer.Option(
+            help="Measure with or without clearing islands, and record nothing; by default as the "
+            "run's plan says."
+        ),
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """Measure a run on the held-out cases: Dice, and HD95 and ASD in mm."""
     with one_sentence(as_json):
         from napari_semiseg.engine.study import Study
 
         with Study.open(study) as opened:
-            evaluation = evaluate_run(opened, run, device)
+            evaluation = evaluate_run(opened, run, device, largest_component)
         Report(as_json).tell(evaluation.to_dict(), lambda: evaluation_table(evaluation))
 
 

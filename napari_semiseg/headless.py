@@ -90,14 +90,16 @@ def show_training(
             data["seconds"] = round(event.seconds, 1)
 
 
-def evaluate_run(study: Study, run: str | None, device: str = "auto") -> Evaluation:
+def evaluate_run(
+    study: Study, run: str | None, device: str = "auto", largest_component: bool | None = None
+) -> Evaluation:
     """Measure a run on the held-out cases with a progress bar."""
     from napari_semiseg.engine.evaluation.held_out import evaluate as evaluate_study
     from napari_semiseg.engine.inference.prediction import Predicting
 
     with progress_bar() as bar:
         task = bar.add_task("Evaluating", total=1.0, note="")
-        work = evaluate_study(study, run, device)
+        work = evaluate_study(study, run, device, largest_component)
         while True:
             try:
                 event = next(work)

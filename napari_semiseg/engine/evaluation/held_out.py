@@ -95,7 +95,10 @@ def _scores(metrics: ClassMetrics | ClassMeans) -> dict[str, float | None]:
 
 
 def evaluate(
-    study: Study, run: str | None = None, device: str = "auto"
+    study: Study,
+    run: str | None = None,
+    device: str = "auto",
+    largest_component: bool | None = None,
 ) -> Generator[Predicting | CaseEvaluated, None, Evaluation]:
     """Measure a run on the held-out cases and record the figures in the study.
 
@@ -107,6 +110,9 @@ def evaluate(
         Identifier; the newest with a checkpoint by default.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    largest_component : bool, optional
+        Measure with or without clearing each class of all but its largest component, and record
+        nothing; None measures as the run's plan says, and records it.
 
     Yields
     ------
@@ -133,13 +139,16 @@ def evaluate(
     method, _ = restore(record.folder, describe_machine(device))
     measured: dict[str, CaseMetrics] = {}
     for index, case in enumerate(cases):
-        maps = yield from predict_of_many(method, study, case, index, len(cases), kinds=())
+        maps = yield from predict_of_many(
+            method, study, case, index, len(cases), (), largest_component
+        )
         truth = study.load_label(case.name)
         assert truth is not None
         measured[case.name] = measure_case(
             maps.prediction, truth, method.plan.class_values, case.geometry.spacing
         )
-        study.record_metrics(record.identifier, case.name, measured[case.name].to_dict())
+        if largest_component is None:
+            study.record_metrics(record.identifier, case.name, measured[case.name].to_dict())
         yield CaseEvaluated(case.name, measured[case.name])
     names = {value: str(value) for value in method.plan.class_values}  # a class may be gone since
     names |= {info.value: info.name for info in study.classes}

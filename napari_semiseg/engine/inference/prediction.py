@@ -33,6 +33,7 @@ from napari_semiseg.engine.sampling.model_grid import ModelGrid
 from napari_semiseg.engine.sampling.patch_cache import cache_cases, prepare_image
 from napari_semiseg.engine.study import Case, Study
 from napari_semiseg.engine.volumes import Geometry, Volume
+from napari_semiseg.engine.volumes.label_editing import keep_largest_component
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def predict_case(
     kinds: Collection[str] = MAP_KINDS,
     started: float | None = None,
     overlap: float = OVERLAP,
+    largest_component: bool | None = None,
 ) -> Generator[float, None, CaseMaps]:
     """Make the maps of one scan.
 
@@ -77,6 +79,8 @@ def predict_case(
         ``time.perf_counter()`` at which the work on this case began.
     overlap : float
         Share of a window that its neighbour sees again; less is faster and shows seams.
+    largest_component : bool, optional
+        Keep only the largest connected component of each class; as the plan says by default.
 
     Yields
     ------
@@ -94,6 +98,9 @@ def predict_case(
     blended = yield from slide(method, image, kinds, overlap)
     values = method.plan.class_values
     prediction = most_probable_classes(grid, blended.probabilities, values)
+    if method.plan.largest_component if largest_component is None else largest_component:
+        for value in values:
+            keep_largest_component(prediction, value).apply(prediction)
     distance = None
     if "signed_distance" in kinds:
         head = _on_scan(grid, blended.signed_distance)
@@ -192,11 +199,20 @@ def predict(
 
 
 def predict_of_many(
-    method: Method, study: Study, case: Case, index: int, total: int, kinds: Collection[str]
+    method: Method,
+    study: Study,
+    case: Case,
+    index: int,
+    total: int,
+    kinds: Collection[str],
+    largest_component: bool | None = None,
 ) -> Generator[Predicting, None, CaseMaps]:
     """Make the maps of one of several cases, telling how far the whole is."""
     started = time.perf_counter()
-    work = predict_case(method, case.name, study.volume(case.name), kinds, started)
+    volume = study.volume(case.name)
+    work = predict_case(
+        method, case.name, volume, kinds, started, largest_component=largest_component
+    )
     while True:
         try:
             share = next(work)

@@ -7,10 +7,10 @@ network's own labels.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
+
+from napari_semiseg.engine.volumes.label_editing import keep_largest_component
 
 
 def largest_components(labels: Tensor, classes: int) -> Tensor:
@@ -30,11 +30,7 @@ def largest_components(labels: Tensor, classes: int) -> Tensor:
         connected; of pieces of the same size the first stays.
     """
     cleaned = labels.cpu().numpy().copy()
-    touching = np.ones((3,) * (labels.dim() - 1), dtype=bool)
     for crop in cleaned:
         for index in range(1, classes):
-            pieces, count = ndimage.label(crop == index, structure=touching)
-            if count > 1:
-                largest = np.bincount(pieces.ravel())[1:].argmax() + 1
-                crop[(pieces > 0) & (pieces != largest)] = 0
+            keep_largest_component(crop, index).apply(crop)
     return torch.from_numpy(cleaned).to(labels.device)

@@ -104,6 +104,9 @@ class Plan(BaseModel):
         See the classes.
     window_batch : int
         Windows that inference puts through the network at once.
+    largest_component : bool
+        Keep only the largest connected component of each class of a prediction, as the test scripts of
+        DTC and DTML do.
     reasons : tuple of str
         One sentence for each choice, for the user who asks why.
     """
@@ -119,6 +122,7 @@ class Plan(BaseModel):
     network: NetworkSpecification
     recipe: Recipe
     window_batch: PositiveInt = 4
+    largest_component: bool = False
     reasons: tuple[str, ...] = ()
 
     @property

@@ -161,3 +161,10 @@ def test_a_run_without_a_checkpoint_says_what_to_do(study):
 def test_an_unknown_run_is_named(study):
     with pytest.raises(StudyError, match="no run '012-dtc'"):
         next(evaluate(study, "012-dtc"))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_measuring_with_or_without_islands_by_choice_records_nothing(study, perfect, wanted):
+    _, evaluation = finish(evaluate(study, largest_component=wanted))
+    assert evaluation.dice == 1.0
+    assert study.metrics("001-supervised") == {}

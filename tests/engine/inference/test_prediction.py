@@ -77,6 +77,22 @@ def test_nested_classes_keep_their_values_and_their_order():
     np.testing.assert_allclose(found.similarity[2] > 0.5, inner)
 
 
+@pytest.mark.parametrize(("by_plan", "asked"), [(True, None), (False, True)])
+def test_islands_are_cleared_where_the_plan_or_the_caller_wants_it(by_plan, asked):
+    mask = np.zeros((20, 18, 22), bool)
+    mask[6:14, 5:12, 8:17] = True
+    corner = (slice(0, 2),) * 3
+    with_island = mask.copy()
+    with_island[corner] = True
+    plan = make_plan().model_copy(update={"largest_component": by_plan})
+    method, volume = Threshold(plan), make_volume(with_island)
+    _, cleared = finish(predict_case(method, "a case", volume, largest_component=asked))
+    np.testing.assert_array_equal(cleared.prediction == 3, mask)
+    assert (cleared.signed_distance[0][corner] > 0).all()
+    _, kept = finish(predict_case(method, "a case", volume, largest_component=False))
+    np.testing.assert_array_equal(kept.prediction == 3, with_island)
+
+
 def test_signed_distance_is_in_millimetres_and_negative_inside_on_anisotropic_voxels():
     mask, spacing = blob(), (3.0, 0.5, 0.8)  # z, y, x
     volume = make_volume(mask, "RAS", spacing[::-1])
