@@ -139,7 +139,7 @@ def _image(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> np.ndarray:
 
 
 def _label(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> np.ndarray:
-    native = study.load_label(case.name)
+    native = study.load_training_label(case.name)
     if native is None:
         raise TrainingError(
             f"Scan “{case.name}” is marked as labelled but has no label; paint it or mark it as "

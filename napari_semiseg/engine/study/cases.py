@@ -18,6 +18,7 @@ from typing import Literal
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study.decisions import now
+from napari_semiseg.engine.study.done_slices import DoneSlices, read_done_slices
 from napari_semiseg.engine.volumes.geometry import Geometry
 from napari_semiseg.engine.volumes.scans import ScanSource
 
@@ -76,6 +77,8 @@ class Case:
         SHA-256 of that label.
     hidden_state : CaseState
         The state without the lock of a held-out case.
+    done_slices : DoneSlices or None
+        The slices of the label that a person marked as done; None for a complete label.
     """
 
     identifier: int
@@ -95,6 +98,7 @@ class Case:
     previous_label_version: int | None
     previous_label_hash: str | None
     hidden_state: CaseState
+    done_slices: DoneSlices | None = None
 
     @property
     def held_out(self) -> bool:
@@ -108,14 +112,15 @@ class Case:
 
     @property
     def label_belongs_to_a_person(self) -> bool:
-        """Whether a person drew or finished the label, so that no prediction may replace it."""
+        """Whether a person drew or finished the label or a slice; no prediction may replace it."""
         finished = self.hidden_state is CaseState.LABELLED
-        return self.label_origin == "human" and (finished or not self.label_is_empty)
+        drawn = not self.label_is_empty or self.done_slices is not None
+        return self.label_origin == "human" and (finished or drawn)
 
 
 _SELECT = """
     SELECT cases.*, labels.hash, labels.class_values, labels.origin, labels.saved_at,
-        previous.hash AS previous_hash
+        labels.done_slices, previous.hash AS previous_hash
     FROM cases
     LEFT JOIN labels ON labels.case_identifier = cases.identifier
         AND labels.version = cases.label_version
@@ -144,6 +149,7 @@ def _case(row: sqlite3.Row, folder: Path) -> Case:
         previous_label_version=row["previous_label_version"],
         previous_label_hash=row["previous_hash"],
         hidden_state=hidden_state,
+        done_slices=read_done_slices(row["done_slices"]),
     )
 
 
@@ -246,6 +252,30 @@ def write_state(connection: sqlite3.Connection, case: Case, state: CaseState) ->
     )
 
 
+def write_done_slices(
+    connection: sqlite3.Connection, case: Case, done_slices: DoneSlices | None
+) -> None:
+    """Put the marks of finished slices into the records of the label of a case.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        The records of the study, inside a transaction.
+    case : Case
+        The case as it was; it has a label.
+    done_slices : DoneSlices or None
+        All marks from now on; None for a complete label.
+    """
+    connection.execute(
+        "UPDATE labels SET done_slices = ? WHERE case_identifier = ? AND version = ?",
+        (
+            None if done_slices is None else done_slices.to_json(),
+            case.identifier,
+            case.label_version,
+        ),
+    )
+
+
 def write_lock(connection: sqlite3.Connection, case: Case, held_out: bool) -> None:
     """Lock a case away from training, or unlock it.
 
@@ -294,7 +324,7 @@ def delete_case(connection: sqlite3.Connection, case: Case) -> None:
 
 
 def label_snapshot_hash(cases: Sequence[Case]) -> str:
-    """Return the SHA-256 of names and label hashes of the cases that train with a label.
+    """Return the SHA-256 of names, labels and done slices of the cases that train with a label.
 
     Parameters
     ----------
@@ -306,5 +336,11 @@ def label_snapshot_hash(cases: Sequence[Case]) -> str:
     str
         Hexadecimal; does not depend on the order of the cases.
     """
-    lines = sorted(f"{case.name}\t{case.label_hash}\n" for case in cases if case.trains_with_label)
+    lines = sorted(
+        f"{case.name}\t{case.label_hash}\n"
+        # nothing is added for complete labels, so that the hashes of older runs still hold
+        + ("" if case.done_slices is None else f"\t{case.done_slices.to_json()}\n")
+        for case in cases
+        if case.trains_with_label
+    )
     return hashlib.sha256("".join(lines).encode()).hexdigest()

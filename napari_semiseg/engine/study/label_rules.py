@@ -38,6 +38,9 @@ class LabelSave:
         The decision behind it.
     run : str or None
         The run of an accepted prediction.
+    keeps_done_slices : bool
+        Whether the marks of finished slices hold for the new label, too: so it is where a person
+        goes on drawing. A whole label, imported or accepted, is complete.
     """
 
     state: CaseState
@@ -45,6 +48,7 @@ class LabelSave:
     author: str | None = None
     what: DecisionKind = DecisionKind.LABEL_SAVED
     run: str | None = None
+    keeps_done_slices: bool = False
 
 
 def checked_label(
@@ -200,6 +204,29 @@ def refuse_contradiction(case: Case, state: CaseState) -> None:
         )
 
 
+def refuse_measuring_sparse(case: Case) -> NoReturn:
+    """Refuse a label with only some slices done as the truth of a held-out case.
+
+    Surface distances, and the size of what was found too much, mean nothing where most slices are
+    unknown; so such a case is measured when its label is complete, and not before.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+
+    Raises
+    ------
+    StudyError
+        Always.
+    """
+    raise StudyError(
+        f"The label of the case '{case.name}' is finished in some slices only, and held-out cases "
+        "are measured against whole labels: finish every slice and take the marks of single "
+        "slices away, or hold out another case."
+    )
+
+
 def refuse_dropping_used(connection: sqlite3.Connection, item: ClassInfo) -> None:
     """Refuse to drop a class whose value labels hold.
 
@@ -252,9 +279,10 @@ def point_to_new_label(
     how : LabelSave
         State, origin and author.
     """
+    kept = case.done_slices if how.keeps_done_slices else None
     connection.execute(
         "INSERT INTO labels (case_identifier, version, hash, class_values, origin, state, author, "
-        "saved_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "saved_at, done_slices) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             case.identifier,
             version,
@@ -264,6 +292,7 @@ def point_to_new_label(
             how.state.value,
             author_or_user(how.author),
             now(),
+            None if kept is None else kept.to_json(),
         ),
     )
     connection.execute(

@@ -41,6 +41,7 @@ from napari_semiseg.engine.study.label_rules import (
     refuse_contradiction,
     refuse_dropping_used,
     refuse_measuring_accepted,
+    refuse_measuring_sparse,
     refuse_unknown_values,
 )
 from napari_semiseg.engine.study.label_store import LabelStore, label_hash
@@ -194,11 +195,14 @@ class Labelling:
                 (case.identifier,),
             )
             restored = connection.execute(
-                "SELECT state, hash, origin FROM labels WHERE case_identifier = ? AND version = ?",
+                "SELECT state, hash, origin, done_slices FROM labels "
+                "WHERE case_identifier = ? AND version = ?",
                 (case.identifier, case.previous_label_version),
             ).fetchone()
             if case.held_out and restored["origin"] == "accepted":
                 refuse_measuring_accepted(case)
+            if case.held_out and restored["done_slices"] is not None:
+                refuse_measuring_sparse(case)
             connection.execute(
                 "UPDATE cases SET state = ? WHERE identifier = ?",
                 (restored["state"], case.identifier),
@@ -261,7 +265,8 @@ class Labelling:
         Raises
         ------
         StudyError
-            If its label is an accepted prediction: a model must not be measured against one.
+            If its label is an accepted prediction, or finished in some slices only: a model must
+            not be measured against either.
         """
         with self._records.transaction() as connection:
             case = read_case(connection, self._records.folder, name)
@@ -269,6 +274,8 @@ class Labelling:
                 return
             if locked and case.label_origin == "accepted":
                 refuse_measuring_accepted(case)
+            if locked and case.done_slices is not None:
+                refuse_measuring_sparse(case)
             write_lock(connection, case, locked)
             what = DecisionKind.HELD_OUT if locked else DecisionKind.NO_LONGER_HELD_OUT
             _record(connection, what, case, author, detail=case.hidden_state.value)

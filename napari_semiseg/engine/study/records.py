@@ -98,7 +98,12 @@ _FIRST_SCHEMA = (
         BEGIN SELECT RAISE(ABORT, 'decisions are never removed'); END""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST_SCHEMA,)
+_DONE_SLICES = (
+    # JSON of done_slices.py; NULL, as for every label of before, means that the label is complete
+    "ALTER TABLE labels ADD COLUMN done_slices TEXT",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST_SCHEMA, _DONE_SLICES)
 """Statements that lead from each schema version to the next; append, never change one."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -34,6 +34,7 @@ from napari_semiseg.engine.study.map_store import MapStore, StoredMap
 from napari_semiseg.engine.study.records import Records
 from napari_semiseg.engine.study.runs import Run, RunTable
 from napari_semiseg.engine.study.scans import ScanProblem
+from napari_semiseg.engine.study.slice_marking import SliceMarking
 from napari_semiseg.engine.study.storage import storage_errors
 from napari_semiseg.engine.volumes.reading import read_label
 from napari_semiseg.engine.volumes.scans import ScanSource
@@ -59,6 +60,7 @@ class Study:
         self.path = path
         self._records = Records(path)
         self._labels = Labelling(self._records, LabelStore(path / "labels"))
+        self._slices = SliceMarking(self._records, self._labels)
         self._maps = MapStore(path / "runs")
         self._runs = RunTable(self._records)
         try:
@@ -169,12 +171,8 @@ class Study:
     def add_scan(self, source: ScanSource) -> Case:
         """Read a scan and add it as a case; the file stays where it is.
 
-        Raises
-        ------
-        BadScan
-            If it is missing, cannot be read, or has voxels without a value.
-        StudyError
-            If a case has its name or content already, or the channels of the study are others.
+        BadScan tells that it is missing, cannot be read, or has voxels without a value; StudyError
+        that a case has its name or content already, or that the channels of the study are others.
         """
         return scans.add_scan(self._records, source)
 
@@ -193,12 +191,8 @@ class Study:
     def volume(self, name: str) -> Volume:
         """Read the scan of a case: voxels (channels, z, y, x).
 
-        Raises
-        ------
-        ScanMissing
-            If it is no longer at its place; the sentence says what to do.
-        BadScan
-            If it cannot be read or has another voxel grid than when it was added.
+        ScanMissing tells that it is no longer at its place; BadScan that it cannot be read or has
+        another voxel grid than when it was added.
         """
         return scans.read_scan(self.case(name))
 
@@ -214,6 +208,8 @@ class Study:
         origin: LabelOrigin = "human",
     ) -> None:
         """Save a label; the former one is kept as the previous one.
+
+        Slices that are marked as done stay so, but an accepted prediction is complete.
 
         Parameters
         ----------
@@ -239,7 +235,7 @@ class Study:
         if origin == "accepted":
             how = LabelSave(CaseState.ACCEPTED, origin, author, DecisionKind.ACCEPTED)
         elif state in (CaseState.IN_PROGRESS, CaseState.LABELLED):
-            how = LabelSave(CaseState(state), origin, author)
+            how = LabelSave(CaseState(state), origin, author, keeps_done_slices=True)
         else:
             raise StudyError(
                 f"A label cannot be saved as '{state}': save it as in progress or as labelled."
@@ -249,6 +245,10 @@ class Study:
     def load_label(self, name: str) -> np.ndarray | None:
         """Return the label of a case, (z, y, x) uint8, proved whole; None where there is none."""
         return self._labels.load(name)
+
+    def load_training_label(self, name: str) -> np.ndarray | None:
+        """Return the label of a case with 255 in slices that nobody has looked at; or None."""
+        return self._slices.load_for_training(name)
 
     def load_previous_label(self, name: str) -> np.ndarray | None:
         """Return the label before the last save, (z, y, x) uint8; None where there is none."""
@@ -261,12 +261,8 @@ class Study:
     def import_label(self, name: str, path: str | Path, author: str | None = None) -> None:
         """Take a label file over as the finished label of a case.
 
-        Raises
-        ------
-        GeometryMismatch
-            If it does not lie on the grid of the scan.
-        BadLabel
-            If it cannot be read or has values that no class has.
+        GeometryMismatch tells that it does not lie on the grid of the scan; BadLabel that it cannot
+        be read or has values that no class has.
         """
         allowed = {item.value for item in self.classes}
         label = read_label(path, scan=self.case(name).geometry, allowed=allowed)
@@ -277,21 +273,30 @@ class Study:
         """Put a case into a state.
 
         ``PREDICTED`` is a model's mark: it passes over cases that have a label, and is no decision.
-
-        Raises
-        ------
-        StudyError
-            If its label contradicts the state, such as LABELLED without a label.
+        StudyError tells of a label that contradicts the state, such as LABELLED without a label.
         """
         self._labels.mark(name, CaseState(state), author)
+
+    def mark_slices(
+        self,
+        name: str,
+        axis: int,
+        indices: Iterable[int],
+        done: bool = True,
+        author: str | None = None,
+    ) -> None:
+        """Mark slices along an axis (0, 1, 2 for z, y, x) as done, or take their marks away.
+
+        A label without marks is complete; with marks, training learns from these slices only.
+        StudyError tells what is wrong with a slice, a held-out case, or a class with the value 255.
+        """
+        self._slices.mark(name, axis, list(indices), done, author)
 
     def hold_out(self, name: str, locked: bool = True, author: str | None = None) -> None:
         """Lock a case away from training, or unlock it into its former state.
 
-        Raises
-        ------
-        StudyError
-            If its label is an accepted prediction, against which nothing may be measured.
+        StudyError tells why nothing may be measured against its label: it is an accepted
+        prediction, or finished in some slices only.
         """
         self._labels.hold_out(name, locked, author)
 
@@ -362,10 +367,7 @@ class Study:
     def accept(self, name: str, run: str | Run, author: str | None = None) -> None:
         """Make the prediction of a run the label of a case.
 
-        Raises
-        ------
-        StudyError
-            If a person made its label, the case is held out, or the run has no prediction of it.
+        StudyError tells of a label that a person made, a held-out case, or a missing prediction.
         """
         prediction = np.asarray(self.load_map(run, name, "prediction").array[...])
         how = LabelSave(

@@ -130,10 +130,16 @@ def _split(study: Study, settings: TrainingSettings) -> tuple[list[Case], list[C
             f"{count} validation cases would leave none of the {len(labelled)} labelled scans "
             "to learn from; set aside fewer."
         )
-    order = torch.randperm(
-        len(labelled), generator=torch.Generator().manual_seed(settings.seed)
-    ).tolist()
-    aside = {labelled[index].name for index in order[:count]}
+    generator = torch.Generator().manual_seed(settings.seed)
+    order = torch.randperm(len(labelled), generator=generator).tolist()
+    # A Dice over slices that nobody has looked at would mean nothing.
+    whole = [labelled[index] for index in order if labelled[index].done_slices is None]
+    if settings.validation_cases is not None and count > len(whole):
+        raise SettingsError(
+            f"Only {len(whole)} of the labelled scans are labelled in every slice, fewer than the "
+            f"{count} validation cases; set aside fewer or finish more scans."
+        )
+    aside = {case.name for case in whole[:count]}
     training = [case for case in labelled if case.name not in aside]
     return training, [case for case in labelled if case.name in aside]
 

@@ -8,7 +8,7 @@ from napari_semiseg.engine.errors import SemisegError, SettingsError, StudyError
 from napari_semiseg.engine.study import CaseState
 from napari_semiseg.engine.training import events
 from napari_semiseg.engine.training.loop import train
-from napari_semiseg.engine.training.preparation import settings_of_run
+from napari_semiseg.engine.training.preparation import prepare, settings_of_run
 from tests.engine.small_study import make_study
 from tests.engine.training.small_training import losses, of_kind, run_training, tiny
 
@@ -83,6 +83,37 @@ def test_cases_set_aside_are_not_trained_on_but_measured(tmp_path):
     assert len(validated) == 1
     assert set(validated[0].dice) == {1, 2}
     assert validated[0].mean == pytest.approx(np.mean(list(validated[0].dice.values())))
+
+
+def test_only_scans_labelled_in_every_slice_are_set_aside(tmp_path):
+    with make_study(tmp_path, count=5, labelled=3, held_out=1) as study:
+        study.mark_slices("case_01", 0, [10, 11])
+        study.mark_slices("case_02", 0, [10, 11])
+        for seed in range(3):
+            work = prepare(study, tiny(steps=1, validation_cases=1, seed=seed), None)
+            assert [case.name for case in finish(work).validation] == ["case_00"]
+        with pytest.raises(SettingsError, match="Only 1 of the labelled scans"):
+            started(study, tiny(validation_cases=2))
+
+
+def test_slices_that_nobody_has_looked_at_are_in_no_loss(tmp_path):
+    with make_study(tmp_path, count=3, labelled=1, held_out=0) as study:
+        study.mark_slices("case_00", 0, [10, 11])
+        work = finish(prepare(study, tiny(steps=1), None))
+        (case,) = work.sampler.labelled
+        assert set(np.unique(case.label)) <= {0, 1, 2, 255}
+        depth = case.label.shape[0]
+        ignored = [(plane == 255).all() for plane in case.label]
+        assert ignored.count(False) == 2
+        assert [index for index in range(depth) if not ignored[index]] == [10, 11]
+
+
+def finish(work):
+    while True:
+        try:
+            next(work)
+        except StopIteration as prepared:
+            return prepared.value
 
 
 def test_a_label_without_any_class_is_a_warning_beside_others(tmp_path):
