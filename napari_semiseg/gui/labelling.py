@@ -17,6 +17,8 @@ from psygnal import Signal
 
 from napari_semiseg.engine.study import Case, CaseState, Study
 from napari_semiseg.gui import study_work
+from napari_semiseg.gui.label_tools import LabelTools
+from napari_semiseg.gui.slice_progress import SliceProgress
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -38,8 +40,13 @@ class Labelling:
         Name of the case that is being read.
     saved_at : float or None
         ``time.time()`` of the last save of the case on the screen in this session.
+    slices : SliceProgress
+        The slices of the case on the screen.
+    tools : LabelTools
+        How the brush paints, and tools for a whole class.
     shown_changed, saved_changed, brush_changed : psygnal.Signal
-        Emitted after another case is shown or read, a label is edited or saved, the brush changes.
+        Emitted after another case is shown or read, a label is edited or saved, the brush or a tool
+        changes.
     """
 
     shown_changed = Signal()
@@ -54,6 +61,8 @@ class Labelling:
         self._saves_under_way = 0
         self._checksum: int | None = None
         self._layer: Labels | None = None  # held: closing, napari empties its list of layers first
+        self.slices = SliceProgress(session, self)
+        self.tools = LabelTools(session, self)
         self._layers.label_edited.connect(self._on_edited)
 
     @property
@@ -121,6 +130,8 @@ class Labelling:
             opened.case, opened.volume, opened.label, self._session.records.classes
         )
         layer = self._layer = self._layers.label_layer
+        self.slices.attach(layer)
+        self.tools.attach(layer)
         if layer is not None:
             self._checksum = _checksum(layer.data)
             for event in (layer.events.selected_label, layer.events.mode, layer.events.brush_size):
@@ -143,6 +154,8 @@ class Labelling:
         self._layers.clear()
         self.reading, self.saved_at = None, None
         self._layer, self._checksum = None, None
+        self.slices.attach(None)
+        self.tools.attach(None)
         self._saves_under_way = 0
         self.shown_changed.emit()
         self.brush_changed.emit()
@@ -221,9 +234,9 @@ class Labelling:
 
     @property
     def brush_mm(self) -> float | None:
-        """Diameter of the brush in mm within the slice; None without a label on the screen."""
-        layer = self._layers.label_layer
-        return None if layer is None else float(layer.brush_size) * _in_plane_mm(layer)
+        """Diameter of the brush in mm; None without a label on the screen."""
+        layer, voxel_mm = self._layers.label_layer, self.tools.voxel_mm
+        return None if layer is None or voxel_mm is None else float(layer.brush_size) * voxel_mm
 
     def paint_with(self, value: int) -> None:
         """Take the brush in hand with a class; 0 erases."""
@@ -232,17 +245,13 @@ class Labelling:
             self.brush_changed.emit()
 
     def set_brush_mm(self, diameter: float) -> None:
-        """Set the diameter of the brush in mm within the slice."""
-        layer = self._layers.label_layer
-        if layer is not None:
-            layer.brush_size = max(1.0, diameter / _in_plane_mm(layer))
+        """Set the diameter of the brush in mm, to the nearest voxel."""
+        layer, voxel_mm = self._layers.label_layer, self.tools.voxel_mm
+        if layer is not None and voxel_mm is not None:
+            layer.brush_size = max(1, round(diameter / voxel_mm))
 
     def _on_brush(self) -> None:
         self.brush_changed.emit()
-
-
-def _in_plane_mm(layer: Labels) -> float:
-    return float(np.mean(np.asarray(layer.scale)[-2:]))
 
 
 def _checksum(voxels: np.ndarray) -> int:

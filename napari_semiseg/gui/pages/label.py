@@ -1,16 +1,20 @@
-"""The Label page: which scan, which class, how large a brush, and whether the label is finished."""
+"""The Label page: which scan and slice, which class, how the brush paints, and what is finished.
+
+The page shows the labelling part of the session; its tools are in `label_tools`. Main thread only.
+"""
 
 from __future__ import annotations
 
 import time
 from datetime import datetime
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QButtonGroup,
     QComboBox,
-    QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
     QPushButton,
@@ -32,6 +36,7 @@ from napari_semiseg.gui.controls import (
     how_long_ago,
     swatch,
 )
+from napari_semiseg.gui.pages.label_tools import BrushPanel, ClassPanel, SlicePanel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
     from napari_semiseg.gui.session import Session
 
 MOST_KEYS = 9
+RENEW_MILLISECONDS = 2000
 NO_SCAN = "No scan is on the screen: choose one above."
 
 
@@ -61,7 +67,7 @@ class LabelPage(QWidget):
         self._brushes = QButtonGroup(self)
         self._brushes.setExclusive(False)
         self._make_case_row()
-        self._make_brush()
+        self._make_tools()
         self._make_state()
         self._lay_out()
         for signal in (
@@ -71,6 +77,10 @@ class LabelPage(QWidget):
         ):
             signal.connect(self.refresh)
         self._labelling.brush_changed.connect(self._refresh_brush)
+        self._timer = QTimer(self)
+        self._timer.setInterval(RENEW_MILLISECONDS)
+        self._timer.timeout.connect(self._renew_state)
+        self._timer.start()
         self.refresh()
 
     def _make_case_row(self) -> None:
@@ -89,15 +99,13 @@ class LabelPage(QWidget):
         describe(self.case, "Scan", "The scan on the screen.")
         self.case.activated.connect(lambda row: self._labelling.show_case(self.case.itemText(row)))
 
-    def _make_brush(self) -> None:
+    def _make_tools(self) -> None:
+        self.slices = SlicePanel(self._labelling)
         self.brushes = QWidget()
-        self.brush_size = QDoubleSpinBox()
-        self.brush_size.setRange(0.1, 200.0)
-        self.brush_size.setDecimals(1)
-        self.brush_size.setSuffix(" mm")
-        self.brush_size.setKeyboardTracking(False)
-        describe(self.brush_size, "Brush size", "Diameter of the brush in millimetres ([ and ]).")
-        self.brush_size.valueChanged.connect(self._labelling.set_brush_mm)
+        self.brush = BrushPanel(self._labelling)
+        self.brush_size = self.brush.diameter
+        self.tools = ClassPanel(self._labelling)
+        self.class_title = heading("")
         self.hint = caption(
             "Ctrl+Z takes a stroke back, Ctrl+Shift+Z brings it again. Every stroke is saved.",
             faint=True,
@@ -122,17 +130,16 @@ class LabelPage(QWidget):
         row.setSpacing(4)
         for widget, stretch in ((self.previous, 0), (self.case, 1), (self.next, 0)):
             row.addWidget(widget, stretch)
-        size = QHBoxLayout()
-        size.addWidget(caption("Brush size"))
-        size.addStretch(1)
-        size.addWidget(self.brush_size)
         layout = self._column = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
         layout.addWidget(self.state)
+        layout.addWidget(self.slices)
         layout.addWidget(heading("Paint"))
         layout.addWidget(self.brushes)
-        layout.addLayout(size)
+        layout.addWidget(self.brush)
+        layout.addWidget(self.class_title)
+        layout.addWidget(self.tools)
         layout.addWidget(self.hint)
         layout.addSpacing(6)
         layout.addWidget(self.done)
@@ -149,6 +156,12 @@ class LabelPage(QWidget):
         }
         return keys | {
             "M": self.mark,
+            "D": self._labelling.slices.mark_current,
+            "S": self.brush.switch_shape,
+            "W": self.brush.switch_limits,
+            "I": self._labelling.tools.interpolate,
+            "K": self._labelling.tools.keep_largest,
+            "H": self.tools.fill_enclosed,
             "PageUp": self._show_previous,
             "PageDown": self._show_next,
         }
@@ -161,6 +174,12 @@ class LabelPage(QWidget):
         self._refresh_cases()
         self._refresh_state()
         self._refresh_brush()
+        self.slices.refresh()
+
+    def _renew_state(self) -> None:
+        """Let the time since the last save run on."""
+        if self.isVisible():
+            self.state.setText(self._state_text())
 
     def _refresh_cases(self) -> None:
         cases = self._session.records.cases
@@ -230,6 +249,9 @@ class LabelPage(QWidget):
         grid.setColumnStretch(0, 1)
         grid.setColumnStretch(1, 1)
         self._column.replaceWidget(former, self.brushes)
+        reached = [self.slices.done, *self._brushes.buttons(), self.brush_size]
+        for before, after in pairwise(reached):
+            QWidget.setTabOrder(before, after)
         former.hide()
         former.deleteLater()
 
@@ -258,12 +280,15 @@ class LabelPage(QWidget):
         for brush in self._brushes.buttons():
             check(brush, self._brushes.id(brush) == value)
             allow(brush, reason)
-        diameter = self._labelling.brush_mm
-        allow(self.brush_size, reason)
-        if diameter is not None and not self.brush_size.hasFocus():
-            self.brush_size.blockSignals(True)
-            self.brush_size.setValue(diameter)
-            self.brush_size.blockSignals(False)
+        self.brush.refresh(reason)
+        self.tools.refresh(reason)
+        name = next((item.name for item in self._classes if item.value == self._in_hand()), None)
+        self.class_title.setText("All of a class" if name is None else f"All of {name}")
+
+    def _in_hand(self) -> int | None:
+        """Return the class that tools act on: the one the brush has, also while it is put away."""
+        layer = self._session.layers.label_layer
+        return None if layer is None else int(layer.selected_label)
 
     def mark(self) -> None:
         """Mark the label as finished, or as in progress again."""
