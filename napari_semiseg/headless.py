@@ -12,6 +12,7 @@ from napari_semiseg.console import clock, progress_bar, stop_on_interrupt, table
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.evaluation.held_out import Evaluation
+    from napari_semiseg.engine.review.suggestions import Suggestion
     from napari_semiseg.engine.study import Study
     from napari_semiseg.engine.training.settings import TrainingSettings
 
@@ -108,6 +109,23 @@ def evaluate_run(
             if isinstance(event, Predicting):
                 done = (event.index + event.share) / event.total
                 bar.update(task, completed=done, note=event.case)
+
+
+def suggest_next(study: Study, run: str | None, count: int, device: str) -> list[Suggestion]:
+    """Choose what to label next with a progress bar."""
+    from napari_semiseg.engine.review.suggestions import suggest_cases
+
+    with progress_bar() as bar:
+        task = bar.add_task("Looking at the scans", total=1.0, note="")
+        work = suggest_cases(study, run, count, device=device)
+        while True:
+            try:
+                step = next(work)
+            except StopIteration as finished:
+                found: list[Suggestion] = finished.value
+                return found
+            done = (step.index + step.share) / step.total
+            bar.update(task, completed=done, note=step.case)
 
 
 def _number(value: float | None, digits: int = 3) -> str | None:

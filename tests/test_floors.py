@@ -19,6 +19,7 @@ FLOORS = [
     {"inference"},
     {"evaluation"},
     {"training"},
+    {"review"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 GUI_LIBRARIES = {"napari", "qtpy", "PyQt6", "PySide6", "magicgui", "superqt", "pyqtgraph", "vispy"}
