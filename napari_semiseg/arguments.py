@@ -23,18 +23,24 @@ def settings_of_a_run(
     minutes: float | None,
     steps: int | None,
     seed: int,
-    preset: str,
+    preset: str | None,
     assignments: Sequence[str],
     device: str,
     resume: str | None,
+    start_from: str | None = None,
 ) -> TrainingSettings:
-    """Gather the settings of a new run, or those of the run to resume with a new budget."""
+    """Gather the settings of a new run, or those of the run to resume with a new budget.
+
+    A run that starts from another keeps the other's settings where no new ones are given.
+    """
     from napari_semiseg.engine.methods.registry import method_of
     from napari_semiseg.engine.training.preparation import settings_of_run
     from napari_semiseg.engine.training.settings import training_settings
 
     if minutes is not None and steps is not None:
         raise SettingsError("Give --minutes or --steps, not both.")
+    if resume is not None and start_from is not None:
+        raise SettingsError("Give --resume or --start-from, not both.")
     changes: dict[str, Any] = {"device": device}
     if minutes is not None or steps is not None:
         changes |= {"minutes": minutes, "steps": steps}
@@ -42,18 +48,24 @@ def settings_of_a_run(
         if assignments or method not in (None, study.run(resume).method):
             raise SettingsError("A resumed run keeps its method and settings; leave them out.")
         return training_settings(**settings_of_run(study.run(resume)).model_dump() | changes)
-    key = method or "ua-mt"
+    former = None if start_from is None else settings_of_run(study.run(start_from))
+    key = method or (former.method if former else "ua-mt")
     fields = method_of(key).Settings.model_fields
     values = dict(assignment(text) for text in assignments)
-    return training_settings(
-        method=key,
-        preset=preset,
-        seed=seed,
-        validation_cases=values.pop("validation_cases", None),
-        method_settings={name: value for name, value in values.items() if name in fields},
-        plan_overrides={name: value for name, value in values.items() if name not in fields},
-        **changes,
-    )
+    aside = former.validation_cases if former else None
+    given: dict[str, Any] = {
+        "method": key,
+        "preset": preset or (former.preset if former else "modern"),
+        "seed": seed,
+        "validation_cases": values.pop("validation_cases", aside),
+        "method_settings": {name: value for name, value in values.items() if name in fields},
+        "plan_overrides": {name: value for name, value in values.items() if name not in fields},
+        "start_from": start_from,
+    }
+    if former is not None and former.method == key:  # else training refuses in one sentence
+        for part in ("method_settings", "plan_overrides"):
+            given[part] = getattr(former, part) | given[part]
+    return training_settings(**given, **changes)
 
 
 def assignment(text: str) -> tuple[str, Any]:

@@ -18,6 +18,7 @@ from napari_semiseg.console import (
     clock,
     one_sentence,
     progress_bar,
+    table,
     tell_people,
 )
 from napari_semiseg.headless import (
@@ -26,6 +27,7 @@ from napari_semiseg.headless import (
     methods_table,
     status_of,
     status_tables,
+    suggest_next,
     train_run,
 )
 
@@ -93,11 +95,7 @@ def add(
                 bar.update(task, advance=1, note=step.case)
                 if step.problem:
                     tell_people(step.problem, style="yellow")
-        text = (
-            f"Added {summary.added} scans, took over {summary.labelled} labels, "
-            f"locked {summary.held_out} held-out cases; {len(summary.problems)} problems."
-        )
-        Report(as_json).tell(summary.to_dict(), text)
+        Report(as_json).tell(summary.to_dict(), summary.sentence)
         if summary.problems:
             sys.exit(1)
 
@@ -128,13 +126,17 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Budget of optimiser time.")] = None,
     steps: Annotated[int | None, typer.Option(help="Budget in optimiser steps.")] = None,
     seed: Annotated[int, typer.Option(help="Decides every random draw.")] = 0,
-    preset: Annotated[str, typer.Option(help="modern or paper.")] = "modern",
+    preset: Annotated[str | None, typer.Option(help="modern (default) or paper.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="NAME=VALUE of the method or the plan; may be repeated."),
     ] = None,
     device: Device = "auto",
     resume: Annotated[str | None, typer.Option(help="Run to continue.")] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option("--start-from", help="Run whose networks to start with, on labels of now."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a method, or continue a run; Ctrl-C stops it with a checkpoint."""
@@ -143,7 +145,16 @@ def train(
 
         with Study.open(study) as opened:
             chosen = settings_of_a_run(
-                opened, method, minutes, steps, seed, preset, settings or [], device, resume
+                opened,
+                method,
+                minutes,
+                steps,
+                seed,
+                preset,
+                settings or [],
+                device,
+                resume,
+                start_from,
             )
             data = train_run(opened, chosen, resume)
         text = f"Run {data['run']} {data['status']}: {data['steps']} steps in {clock(data['seconds'])}."
@@ -259,6 +270,27 @@ def export(
         with Study.open(study) as opened:
             files = [str(path) for path in export_labels(opened, out)]
         Report(as_json).tell({"files": files}, f"Wrote {len(files)} labels to {out}.")
+
+
+@app.command()
+def suggest(
+    study: StudyPath,
+    run: RunName = None,
+    count: Annotated[int, typer.Option(help="How many scans.", min=1)] = 5,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Suggest which scans to label next, with which slices to begin, and why."""
+    with one_sentence(as_json):
+        from napari_semiseg.engine.study import Study
+
+        with Study.open(study) as opened:
+            found = suggest_next(opened, run, count, device)
+        rows = [(each.case, each.reason, "; ".join(map(str, each.slices))) for each in found]
+        Report(as_json).tell(
+            {"suggestions": [each.to_dict() for each in found]},
+            lambda: table("Label next", ("scan", "why", "begin with"), rows),
+        )
 
 
 @app.command()

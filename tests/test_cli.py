@@ -167,6 +167,28 @@ def test_a_stopped_run_is_resumed_with_a_new_budget(run, study):
     assert run("status", study, "--json").data["runs"][0]["status"] == "finished"
 
 
+def test_a_run_starts_with_the_networks_and_settings_of_another(run, study):
+    run("train", study, "--method", "supervised", "--preset", "paper", "--steps", 1, *TINY)
+    again = ("train", study, "--start-from", "001-supervised", "--steps", 2)
+    trained = run(*again, "--json")
+    assert trained.status == 0, trained.error
+    assert (trained.data["run"], trained.data["steps"]) == ("002-supervised", 2)
+    assert trained.data["plan"]["preset"] == "paper"
+    assert "001-supervised" in trained.data["plan"]["reasons"][-1]
+    run(*again, "--method", "dtc").assert_refused("choose supervised")
+    run(*again, "--preset", "modern").assert_refused("preset “paper”")
+    run(*again, "--resume", "001-supervised").assert_refused("not both")
+
+
+def test_suggestions_name_scans_without_a_label_and_say_why(run, study):
+    run("train", study, "--method", "supervised", "--steps", 1, *TINY)
+    found = run("suggest", study, "--count", 1, "--json").data["suggestions"]
+    assert [each["case"] for each in found] in (["case_02"], ["case_03"])
+    assert "as far from what is labelled" in found[0]["reason"]
+    assert "begin with" in run("suggest", study).out
+    run("suggest", study, "--run", "009-dtc").assert_refused("009-dtc")
+
+
 def test_minutes_may_be_the_budget(run, study):
     trained = run("train", study, "--method", "supervised", "--minutes", 0.002, *TINY, "--json")
     assert trained.data["status"] == "finished"
@@ -203,6 +225,7 @@ def test_doctor_finds_what_there_is(run):
 def test_help_names_every_command(run):
     shown = run("--help").out
     for command in ("new", "add", "label", "train", "predict", "evaluate", "export", "methods",
+                    "suggest", "compare",
                     "status", "demo", "doctor", "open"):  # fmt: skip
         assert command in shown
 

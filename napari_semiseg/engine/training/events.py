@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from napari_semiseg.engine.inference.maps import CaseMaps
 
+PREVIEW_KINDS = ("prediction", "uncertainty")
+"""Maps of a preview that asks for no others."""
+
 
 @dataclass(frozen=True)
 class Preparing:
@@ -123,9 +126,19 @@ class Release:
 
 @dataclass(frozen=True)
 class ShowCase:
-    """Preview this case from now on; None ends previews."""
+    """Preview this case from now on.
+
+    Attributes
+    ----------
+    name : str or None
+        The case; None ends previews.
+    kinds : tuple of str
+        Which of `MAP_KINDS`; the prediction always comes. More maps make previews rarer, not
+        training slower. Similarity is to prototypes of a few labelled cases of that moment.
+    """
 
     name: str | None
+    kinds: tuple[str, ...] = PREVIEW_KINDS
 
 
 Request = Stop | Release | ShowCase

@@ -13,6 +13,7 @@ from collections.abc import Generator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from napari_semiseg.engine.errors import SemisegError, TrainingError
 from napari_semiseg.engine.evaluation.metrics import dice_per_class
@@ -45,6 +46,8 @@ PREVIEW_SECONDS = 4.0
 VALIDATION_SECONDS = 10.0
 SIDE_WORK_SHARE = 0.1  # previews and validation may each take this share of the time
 OVERLAPS = {"preview": 0.25, "validation": 0.5}  # of windows; a preview is to be quick
+PROTOTYPE_SECONDS = 30.0
+PREVIEW_PROTOTYPE_CASES = 4
 MOST_SKIPPED = 20
 
 
@@ -103,7 +106,14 @@ def train(
             "programs, choose fewer filters or a smaller patch, or train on the CPU."
         ) from problem
     finally:
-        study.update_run(work.run.identifier, status=status)
+        # the pace of a run tells how long the next one takes
+        study.update_run(
+            work.run.identifier,
+            status=status,
+            steps=work.step,
+            seconds=round(work.seconds, 3),
+            device=work.machine.device_name,
+        )
     yield Finished(work.run.identifier, status, work.step, work.seconds)  # type: ignore[arg-type]
     return study.run(work.run.identifier)
 
@@ -214,8 +224,9 @@ def _preview(work: Work) -> Generator[Event, None, None]:
     name = work.shown_case
     assert name is not None
     started = time.perf_counter()
+    prototypes = _prototypes_of_now(work) if "similarity" in work.shown_kinds else None
     try:
-        maps = yield from _maps(work, name, ("prediction", "uncertainty"), "preview")
+        maps = yield from _maps(work, name, work.shown_kinds, "preview", prototypes)
     except SemisegError as problem:
         work.shown_case = None
         yield Warned(f"No preview of “{name}”: {problem}")
@@ -223,6 +234,15 @@ def _preview(work: Work) -> Generator[Event, None, None]:
     work.spent_on["preview"] = (work.seconds, time.perf_counter() - started)
     if maps is not None:
         yield Preview(name, maps, work.step)
+
+
+def _prototypes_of_now(work: Work) -> Tensor | None:
+    """Measure prototypes with the weights of this moment, on few cases and not at every preview."""
+    if work.prototypes is None or work.seconds - work.prototypes_at >= PROTOTYPE_SECONDS:
+        shown = [case for case in work.sampler.labelled if case.foreground]
+        work.prototypes = measure_prototypes(work.method, shown[:PREVIEW_PROTOTYPE_CASES])
+        work.prototypes_at = work.seconds
+    return work.prototypes
 
 
 def _validate(work: Work) -> Generator[Event, None, None]:
@@ -245,16 +265,27 @@ def _validate(work: Work) -> Generator[Event, None, None]:
 
 
 def _maps(
-    work: Work, case: str, kinds: tuple[str, ...], what: str
+    work: Work,
+    case: str,
+    kinds: tuple[str, ...],
+    what: str,
+    prototypes: Tensor | None = None,
 ) -> Generator[Event, None, CaseMaps | None]:
-    """Predict a case window by window, so that a stop takes effect at once; None when stopped."""
+    """Predict a case window by window, so that a stop takes effect at once; None when stopped.
+
+    The method has ``prototypes`` only during a window: a checkpoint must never keep a preview's.
+    """
     volume, overlap = work.study.volume(case), OVERLAPS[what]
     prediction = predict_case(work.method, case, volume, kinds, overlap=overlap)
+    own = work.method.prototypes
     while not work.stop:
         try:
+            work.method.prototypes = own if prototypes is None else prototypes
             share = next(prediction)
         except StopIteration as finished:
             return finished.value
+        finally:
+            work.method.prototypes = own
         yield Preparing(round(100 * share), 100, what)
     return None
 
@@ -272,7 +303,7 @@ def _heed(work: Work, request: Request | None) -> None:
     elif isinstance(request, Release):
         work.release = True
     elif isinstance(request, ShowCase):
-        work.shown_case = request.name
+        work.shown_case, work.shown_kinds = request.name, request.kinds
 
 
 def _released(work: Work) -> Generator[Event, Request | None, None]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from napari_semiseg.engine.errors import SettingsError, TrainingError
 from napari_semiseg.engine.methods.assembly import Checkpoint, assemble, load_checkpoint
@@ -25,8 +26,13 @@ from napari_semiseg.engine.sampling.batches import BatchSampler
 from napari_semiseg.engine.sampling.patch_cache import CachedCase, Labels, cache_cases
 from napari_semiseg.engine.study import Case, Run, Study
 from napari_semiseg.engine.training.budget import Budget
-from napari_semiseg.engine.training.events import Event, Preparing, Warned
+from napari_semiseg.engine.training.events import PREVIEW_KINDS, Event, Preparing, Warned
 from napari_semiseg.engine.training.settings import TrainingSettings
+from napari_semiseg.engine.training.warm_start import (
+    load_networks,
+    plan_for_weights,
+    starting_checkpoint,
+)
 
 VALIDATE_FROM = 10  # labelled cases; below, every label is worth more in training
 VALIDATION_SHARE = 0.2
@@ -50,6 +56,10 @@ class Work:
     stop: bool = False
     release: bool = False
     shown_case: str | None = None
+    shown_kinds: tuple[str, ...] = PREVIEW_KINDS
+    prototypes: Tensor | None = None
+    """Of the weights at ``prototypes_at`` seconds, for previews only."""
+    prototypes_at: float = 0.0
     last_save: float = 0.0
     skipped_in_a_row: int = 0
     spent_on: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -79,21 +89,26 @@ def prepare(
     TrainingError
         No labelled case, or a resumed run that has used its budget.
     SettingsError
-        A setting that does not exist or is out of range.
+        A setting that does not exist or is out of range, or a run to start from that does not fit.
     """
     yield Preparing(0, 1, "looking at the scans")
     method_settings = settings_of(method_of(settings.method), settings.method_settings)
     machine = describe_machine(settings.device)
     training, validation = _split(study, settings)
     checkpoint = _checkpoint(study, settings, resume)
+    former = starting_checkpoint(study, settings) if resume is None else None
     if checkpoint is None:
         plan = _new_plan(study, settings, machine)
+        if former is not None:
+            plan = plan_for_weights(plan, former.plan, settings)
     else:
         plan = checkpoint.plan
         method_settings = settings_of(method_of(checkpoint.method), checkpoint.settings)
         _refuse_used_budget(settings, checkpoint, resume)
     labelled, unlabelled = yield from _cases(study, plan, training, settings, method_settings)
     method = _method(settings, plan, method_settings, machine, checkpoint)
+    if former is not None:
+        load_networks(method, former, str(settings.start_from))
     sampler = BatchSampler(
         labelled,
         unlabelled,

@@ -37,6 +37,9 @@ class TrainingSettings(BaseModel):
         Fields of the plan set by hand, such as ``{"patch": (32, 64, 64)}``.
     checkpoint_seconds : float
         Time between two checkpoints.
+    start_from : str or None
+        Identifier of a run whose networks this one starts with, to learn on after labels changed;
+        optimiser, schedule and budget are new.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +54,7 @@ class TrainingSettings(BaseModel):
     method_settings: dict[str, Any] = Field(default_factory=dict)
     plan_overrides: dict[str, Any] = Field(default_factory=dict)
     checkpoint_seconds: float = Field(default=30.0, gt=0)
+    start_from: str | None = None
 
     @model_validator(mode="after")
     def _one_budget(self) -> TrainingSettings:

@@ -224,6 +224,54 @@ def test_previews_do_not_change_the_loss_curve(study, monkeypatch):
     assert losses(seen) == losses(whole)
 
 
+def show_all(event):
+    kinds = ("prediction", "uncertainty", "signed_distance", "similarity")
+    return events.ShowCase("case_03", kinds) if isinstance(event, events.Started) else None
+
+
+@pytest.mark.usefixtures("_previews_soon")
+def test_a_preview_has_the_maps_that_were_asked_for_and_changes_no_loss(study, monkeypatch):
+    whole, _ = run_training(study, tiny(steps=3))
+    monkeypatch.setattr(loop, "SIDE_WORK_SHARE", 1e9)
+    seen, _ = run_training(study, tiny(steps=3), answer=show_all)
+    previews = of_kind(seen, events.Preview)
+    assert len(previews) == 3
+    for preview in previews:
+        assert preview.maps.signed_distance.shape[0] == 2
+        assert preview.maps.similarity.shape[0] == 3
+    assert losses(seen) == losses(whole)
+
+
+@pytest.mark.usefixtures("_previews_soon")
+def test_prototypes_of_previews_are_of_few_cases_rare_and_never_in_a_checkpoint(study, monkeypatch):
+    monkeypatch.setattr(loop, "SIDE_WORK_SHARE", 1e9)
+    measured, original = [], loop.measure_prototypes
+
+    def measure(method, cases):
+        measured.append(len(cases))
+        return original(method, cases)
+
+    monkeypatch.setattr(loop, "measure_prototypes", measure)
+    monkeypatch.setattr(loop, "PREVIEW_PROTOTYPE_CASES", 1)
+    work, seen = train(study, tiny(steps=3)), []
+    request = None
+    while len(of_kind(seen, events.Preview)) < 2:
+        seen.append(work.send(request))
+        request = show_all(seen[-1])
+    assert measured == [1]
+    while not isinstance(seen[-1], events.Preparing):  # in the middle of the third preview
+        seen.append(next(work))
+    work.close()
+    assert load_checkpoint(study.runs()[-1].folder).state["prototypes"] is None
+
+
+def test_a_run_records_its_pace(study):
+    seen, run = run_training(study, tiny(steps=2))
+    assert run.details["steps"] == 2
+    assert run.details["seconds"] == pytest.approx(seen[-1].seconds, abs=1e-3)
+    assert run.details["device"] == of_kind(seen, events.Started)[0].device
+
+
 @pytest.mark.usefixtures("_previews_soon")
 def test_previews_are_spaced_so_that_they_take_a_small_share_of_the_time(study, monkeypatch):
     monkeypatch.setattr(loop, "SIDE_WORK_SHARE", 1e-9)
