@@ -1,6 +1,7 @@
 """The run strip: what is under way, how far it is, and the buttons to pause and stop it.
 
-Part of the dock widget, below every page; it hides while nothing is under way. Main thread only.
+Part of the dock widget, below every page; it hides while nothing is under way. When a run has ended
+while the viewer is in the background, it says so on the desktop. Main thread only.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
 from napari_semiseg.gui.controls import allow, button, caption, describe, minutes_and_seconds
+from napari_semiseg.gui.desktop_notice import notify
 
 if TYPE_CHECKING:
     from napari_semiseg.gui.session import Session
@@ -86,8 +88,13 @@ class RunStrip(QWidget):
         layout.addWidget(self.training)
         layout.addWidget(self.job)
         session.training.changed.connect(self.refresh)
+        session.training.told.connect(self._tell)
         session.job_changed.connect(self.refresh)
         self.refresh()
+
+    def _tell(self, sentence: str) -> None:
+        study = self._session.study
+        notify(self, "Training" if study is None else study.name, sentence)
 
     def refresh(self) -> None:
         """Show what is under way now."""

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 from magicgui.widgets import create_widget
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 from napari_semiseg.engine.errors import SettingsError
@@ -31,23 +32,34 @@ class SettingsForm(QWidget):
         The class; every field has a default.
     parent : QWidget or None
         Qt's owner.
+
+    Attributes
+    ----------
+    changed : Signal
+        A value was changed.
     """
+
+    changed = Signal()
 
     def __init__(self, settings: type[BaseModel], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._fields = settings.model_fields
         self._widgets = {name: field_widget(name, info) for name, info in self._fields.items()}
+        # spin boxes round, so what they show of a default may differ from it
+        self._as_shown = {name: widget.value for name, widget in self._widgets.items()}
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         for name, widget in self._widgets.items():
             info = self._fields[name]
             label = QLabel(title_of(name, info))
-            help_text = f"{info.description or title_of(name, info)} (default: {info.default})"
+            default = f"{info.default:g}" if isinstance(info.default, float) else info.default
+            help_text = f"{info.description or title_of(name, info)} (default: {default})"
             describe(widget.native, title_of(name, info), help_text)
             label.setToolTip(help_text)
             label.setBuddy(widget.native)
             form.addRow(label, widget.native)
+            widget.changed.connect(self._on_value)
         if not self._widgets:
             form.addRow(caption("This method has no settings of its own."))
 
@@ -55,6 +67,17 @@ class SettingsForm(QWidget):
     def widgets(self) -> dict[str, Any]:
         """The magicgui widget of each field."""
         return dict(self._widgets)
+
+    def _on_value(self) -> None:
+        self.changed.emit()
+
+    @property
+    def touched(self) -> bool:
+        """Whether any value is another than its default, readable or not."""
+        return any(self._is_touched(name) for name in self._widgets)
+
+    def _is_touched(self, name: str) -> bool:
+        return bool(self._widgets[name].value != self._as_shown[name])
 
     def differing_values(self) -> dict[str, Any]:
         """Return the values that differ from the defaults.
@@ -64,7 +87,7 @@ class SettingsForm(QWidget):
         SettingsError
             A value written as text cannot be read.
         """
-        values = {name: self._value(name) for name in self._widgets}
+        values = {name: self._value(name) for name in self._widgets if self._is_touched(name)}
         return {
             name: value
             for name, value in values.items()
@@ -74,8 +97,7 @@ class SettingsForm(QWidget):
     def restore_defaults(self) -> None:
         """Put every field back to its default."""
         for name, widget in self._widgets.items():
-            info = self._fields[name]
-            widget.value = info.default if _is_simple(info) else json.dumps(info.default)
+            widget.value = self._as_shown[name]
 
     def _value(self, name: str) -> Any:
         value = self._widgets[name].value

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_semiseg.engine.study.cases import label_snapshot_hash
+from napari_semiseg.gui.live_maps import LiveMaps
+
 if TYPE_CHECKING:
+    from napari_semiseg.engine.study import Run
     from napari_semiseg.engine.training.settings import TrainingSettings
     from napari_semiseg.gui.session import Session
     from napari_semiseg.gui.worker import TrainingWorker
@@ -28,8 +32,10 @@ class TrainingProgress:
 
     Attributes
     ----------
-    method_title, device, precision : str
+    run, method_title, device, precision : str
         Empty until training has started.
+    unlabelled_terms : tuple of str
+        Names of the losses that unlabelled scans give.
     preparing : str
         What is done instead of steps at this moment; empty during steps.
     preparing_share : float or None
@@ -46,13 +52,17 @@ class TrainingProgress:
         Step and value of each named number.
     validation : list of (int, float)
         Step and mean Dice of the cases set aside.
+    class_dice : dict of int to list of (int, float)
+        The same for each class value.
     warnings : list of str
         What the user should know.
     outcome : {"", "finished", "stopped", "failed"}
         How it ended.
     """
 
+    run: str = ""
     method_title: str = ""
+    unlabelled_terms: tuple[str, ...] = ()
     device: str = ""
     precision: str = ""
     preparing: str = ""
@@ -63,6 +73,7 @@ class TrainingProgress:
     reasons: tuple[str, ...] = ()
     scalars: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     validation: list[tuple[int, float]] = field(default_factory=list)
+    class_dice: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     outcome: str = ""
 
@@ -81,11 +92,16 @@ class TrainingDesk:
     ----------
     progress : TrainingProgress
         Of the run under way, or of the last one.
+    live : LiveMaps
+        What the run says about the case on the screen, now and before.
     changed : psygnal.Signal
         Emitted when the state or the progress changed.
+    told : psygnal.Signal
+        Emitted with a sentence when a run has ended, for somebody who looks elsewhere meanwhile.
     """
 
     changed = Signal()
+    told = Signal(str)
 
     def __init__(self, session: Session, worker: TrainingWorker) -> None:
         self._session = session
@@ -93,6 +109,7 @@ class TrainingDesk:
         self._starting = False
         self._last_signal = 0.0
         self.progress = TrainingProgress()
+        self.live = LiveMaps(session)
         worker.event.connect(self._on_event)
         worker.failed.connect(self._on_failed)
         worker.ended.connect(self._on_ended)
@@ -124,6 +141,8 @@ class TrainingDesk:
             return
         self._session.labelling.flush()
         self._starting = True
+        if resume is None or resume != self.progress.run:
+            self.live.begin()
         self.progress = TrainingProgress(preparing="saving labels")
         path = study.path
 
@@ -131,6 +150,7 @@ class TrainingDesk:
             self._starting = False
             shown = self._session.labelling.shown
             self._worker.start(path, settings, resume, shown)
+            self.preview(shown)
             self.changed.emit()
 
         # the lane keeps the order: training starts when the last stroke is on the disk
@@ -144,6 +164,30 @@ class TrainingDesk:
             from napari_semiseg.engine.training.preparation import settings_of_run
 
             self.start(settings_of_run(run), run.identifier)
+
+    def learn_on(self, run: Run, minutes: float, seed: int = 0, device: str = "auto") -> None:
+        """Train anew with the networks and settings of an earlier run, on the labels of now.
+
+        Parameters
+        ----------
+        run : Run
+            The earlier run.
+        minutes : float
+            How long.
+        seed : int
+            Of the new run.
+        device : str
+            Where to train.
+        """
+        from napari_semiseg.engine.training.preparation import settings_of_run
+
+        new = {"start_from": run.identifier, "minutes": minutes, "steps": None}
+        new |= {"seed": seed, "device": device}
+        self.start(settings_of_run(run).model_copy(update=new))
+
+    def knows_all_labels(self, run: Run) -> bool:
+        """Tell whether a run has learnt from the very labels of now."""
+        return run.label_hash == label_snapshot_hash(self._session.records.cases)
 
     def pause(self) -> None:
         """Leave the accelerator after this step and wait."""
@@ -163,10 +207,11 @@ class TrainingDesk:
     def preview(self, case: str | None) -> None:
         """Preview this case from now on."""
         if self._worker.state != "idle":
-            self._worker.show_case(case)
+            self._worker.show_case(case, self.live.kinds)
 
     def forget(self) -> None:
         """Forget the last run, whose study is left."""
+        self.live.begin()
         self.progress = TrainingProgress()
         self.changed.emit()
 
@@ -193,7 +238,10 @@ class TrainingDesk:
     def _on_started(self, event: Any) -> None:
         progress = self.progress
         progress.preparing, progress.preparing_share = "", None
-        progress.method_title = event.method_title
+        progress.run, progress.method_title = event.run, event.method_title
+        titles = {method.title: method for method in self._session.methods.values()}
+        if event.method_title in titles:
+            progress.unlabelled_terms = titles[event.method_title].unsupervised_terms
         progress.device, progress.precision = event.device, event.precision
         progress.reasons = tuple(event.plan.get("reasons", ()))
 
@@ -207,12 +255,11 @@ class TrainingDesk:
 
     def _on_validated(self, event: Any) -> None:
         self.progress.validation.append((event.step, event.mean))
+        for value, dice in event.dice.items():
+            self.progress.class_dice.setdefault(value, []).append((event.step, dice))
 
     def _on_preview(self, event: Any) -> None:
-        if event.case == self._session.labelling.shown:
-            classes = self._session.records.classes
-            self._session.layers.show_preview(event.maps, classes, event.step)
-            self._session.reviewing.maps_changed.emit()
+        self.live.take(event.maps, event.step)
 
     def _on_warned(self, event: Any) -> None:
         self.progress.warnings.append(event.sentence)
@@ -222,12 +269,15 @@ class TrainingDesk:
         self.progress.outcome = event.status
         self.progress.remaining = None
         if event.status == "finished":
-            self._session.tell("Training has finished: predict the other scans on the Review page.")
+            sentence = "Training has finished: predict the other scans on the Review page."
+            self._session.tell(sentence)
+            self.told.emit(sentence)
 
     def _on_failed(self, sentence: str) -> None:
         self._starting = False
         self.progress.outcome = "failed"
         self._session.tell_problem(sentence)
+        self.told.emit(sentence)
         self.changed.emit()
 
     def _on_ended(self) -> None:

@@ -14,7 +14,7 @@ import queue
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_semiseg.engine.errors import TrainingError
 from napari_semiseg.engine.study import Study
 from napari_semiseg.engine.training.events import (
+    PREVIEW_KINDS,
     Release,
     Released,
     Request,
@@ -37,6 +38,9 @@ from napari_semiseg.gui.task import Failed, Succeeded, Task, TaskWorker, sentenc
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.training.settings import TrainingSettings
+
+MANY_OBJECTS = 100_000
+"""From as many on, what is frozen is the libraries, not a few objects of Python's own."""
 
 TrainingState = Literal["idle", "running", "pausing", "paused", "stopping"]
 Trainer = Callable[..., Generator[Any, Request | None, Any]]
@@ -117,11 +121,14 @@ def _short_collections() -> Iterator[None]:
     Whole collections among the millions of objects of the libraries stop all threads, drawing
     included, for up to 0.7 s; those among what comes later take milliseconds.
     """
-    gc.freeze()
+    begun = gc.get_freeze_count() >= MANY_OBJECTS  # the desk does the same while it is open
+    if not begun:
+        gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if not begun:
+            gc.unfreeze()
 
 
 def _default_trainer() -> Trainer:
@@ -255,10 +262,10 @@ class TrainingWorker(QObject):
         if self._state not in ("idle", "stopping"):
             self._ask(Stop(), "stopping")
 
-    def show_case(self, name: str | None) -> None:
-        """Preview this case from now on; None ends previews."""
+    def show_case(self, name: str | None, kinds: Sequence[str] = PREVIEW_KINDS) -> None:
+        """Preview these maps of a case from now on; None ends previews."""
         if self._task is not None:
-            self._task.ask(ShowCase(name))
+            self._task.ask(ShowCase(name, tuple(kinds)))
 
     def close(self) -> bool:
         """Stop and wait for the checkpoint, at most 20 s; False if it took longer.

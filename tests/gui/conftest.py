@@ -81,6 +81,7 @@ class PlayedWorker:
         self.state = "idle"
         self.started = []
         self.shown = []
+        self.kinds = None
         self.closed = False
 
     def start(self, study_path, settings, resume=None, shown_case=None):
@@ -98,8 +99,9 @@ class PlayedWorker:
     def stop(self):
         self.state = "stopping"
 
-    def show_case(self, name):
+    def show_case(self, name, kinds=None):
         self.shown.append(name)
+        self.kinds = kinds
 
     def close(self):
         self.closed = True

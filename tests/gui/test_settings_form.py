@@ -48,6 +48,15 @@ def test_only_what_was_changed_is_returned(form):
     assert form.differing_values() == {}
 
 
+def test_a_change_is_told_and_can_be_undone(form, qtbot):
+    assert not form.touched
+    with qtbot.waitSignal(form.changed):
+        form.widgets["sizes"].value = "one and two"
+    assert form.touched
+    form.restore_defaults()
+    assert not form.touched
+
+
 def test_ranges_come_from_the_fields(form):
     assert (form.widgets["passes"].min, form.widgets["passes"].max) == (2, 64)
     assert form.widgets["weight"].max == 100
