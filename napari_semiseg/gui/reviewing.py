@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_semiseg.engine.study import Case, CaseState, Study
+from napari_semiseg.engine.study import Case, CaseState, Run, Study
 from napari_semiseg.gui import map_work, study_work
+from napari_semiseg.gui.size_work import ScanSizes
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.methods.contract import NativeMap
@@ -41,6 +42,8 @@ class Reviewing:
         Maps that the user wants to see.
     class_shown : int or None
         Class whose maps are shown of those with one for each class; None takes the first.
+    sizes : ScanSizes
+        How large the structures are in the scan on the screen.
     maps_changed, unsure_changed, fixed : psygnal.Signal
         Emitted after maps come or go on the screen, after `unsure` changed, and when a prediction
         has become a label to correct.
@@ -58,6 +61,10 @@ class Reviewing:
         self.wanted_kinds = {"prediction", "uncertainty"}
         self.class_shown: int | None = None
         self._measuring: Any = None
+        self._maps_of: str | None = None
+        self._awaited: str | None = None
+        session.labelling.shown_changed.connect(self._on_shown)
+        self.sizes = ScanSizes(session, self)
 
     # which cases
 
@@ -128,9 +135,24 @@ class Reviewing:
 
     # maps
 
+    @property
+    def predicted_by(self) -> Run | None:
+        """The run whose prediction is on the screen."""
+        if "prediction" not in self.kinds_on_screen():
+            return None
+        runs = self._session.records.runs
+        return next((run for run in runs if run.identifier == self.run_shown), None)
+
+    @property
+    def reading(self) -> bool:
+        """Whether a case with its maps is on its way to the screen."""
+        labelling = self._session.labelling
+        return self._awaited is not None and self._awaited == (labelling.reading or labelling.shown)
+
     def show(self, name: str) -> None:
         """Show a case with the maps of the newest run that predicted it."""
         self.run_shown, self.own_maps = None, {}
+        self._awaited = name
         self._session.labelling.show_case(name, then=self.show_maps)
 
     def show_maps(self) -> None:
@@ -143,12 +165,22 @@ class Reviewing:
             study,
             name,
             done=lambda found: self._on_maps(name, found),
-            failed=self._session.tell_problem,
+            failed=self._on_no_maps,
         )
+
+    def _on_shown(self) -> None:
+        """Forget which run predicted the case before: not every way to a case reads its maps."""
+        if self._session.labelling.shown != self._maps_of:
+            self.run_shown, self.own_maps, self._maps_of = None, {}, None
+
+    def _on_no_maps(self, sentence: str) -> None:
+        self._awaited = None
+        self._session.tell_problem(sentence)
 
     def _on_maps(self, name: str, found: Any) -> None:
         if name != self._session.labelling.shown:
             return
+        self._awaited, self._maps_of = None, name
         if found is None:
             self.run_shown, self.own_maps = None, {}
             self._session.layers.clear_maps()
@@ -217,6 +249,8 @@ class Reviewing:
 
         def decided(_: None) -> None:
             if name == self._session.labelling.shown:
+                if self._session.labelling.reading is None:  # else another one is awaited
+                    self._awaited = name
                 self._session.labelling.show_again(then=self.show_maps)
             if then is not None:
                 then()
@@ -230,4 +264,6 @@ class Reviewing:
             self._measuring = None
         self.unsure, self.run_shown, self.class_shown = {}, None, None
         self.own_maps = {}
+        self._maps_of = self._awaited = None
+        self.sizes.forget()
         self.maps_changed.emit()

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtCore import QPointF, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, QPointF, Qt, Signal
 from qtpy.QtGui import QColor, QCursor, QFocusEvent, QKeyEvent
-from qtpy.QtWidgets import QComboBox, QToolTip, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QToolTip, QVBoxLayout, QWidget
 
 from napari_semiseg.engine.study import ClassInfo
 from napari_semiseg.gui.controls import caption, describe, swatch
@@ -26,13 +26,16 @@ HEIGHT = 190
 EXPECTED_COLOUR = "#8a8f99"  # no class is grey
 BAND_OPACITY = 90  # of 255
 VIOLATION_COLOUR = "#d55e00"
-VIOLATION_SIZE = 11
+MARKS_WIDTH = 300
+"""Pixels that marks at all positions may take together before they get smaller."""
+LARGEST_MARK, SMALLEST_MARK = 11, 6
 LEFT_AXIS_WIDTH = 52
 VERDICTS = {-1: "too small", 0: "plausible", 1: "too large"}
+KEYS = "Left and right keys go from mark to mark."
 HELP = (
     "Size of a structure along the scan: expected (dashed, in its grey band) and predicted (solid). "
-    "Triangles mark where the prediction looks too small or too large. Click to go to a slice; left "
-    "and right go from one mark to the next."
+    "Triangles mark where the prediction looks too small or too large. Click to go to a slice. "
+    f"{KEYS}"
 )
 
 
@@ -56,17 +59,26 @@ class SizeChart(QWidget):
         self._text_colour = "#808080"
         self.structure = QComboBox()
         describe(self.structure, "Structure", "Which structure's sizes are shown.")
+        # a long name must not make the column wider than it is
+        self.structure.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.structure.setMinimumContentsLength(8)
         self.structure.currentIndexChanged.connect(self._draw)
         self.summary = caption(faint=True)
         self._make_plot()
+        self._choice = QWidget()
+        row = QHBoxLayout(self._choice)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(caption("Sizes of"))
+        row.addWidget(self.structure, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.structure)
+        layout.addWidget(self._choice)
         layout.addWidget(self.plot)
         layout.addWidget(self.summary)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName("Size chart")
-        self.setAccessibleDescription(HELP)
+        describe(self, "Size chart", HELP)
         self.show_profile(None, ())
 
     def _make_plot(self) -> None:
@@ -81,6 +93,8 @@ class SizeChart(QWidget):
         item.getAxis("left").enableAutoSIPrefix(False)
         item.getAxis("bottom").enableAutoSIPrefix(False)
         item.getAxis("left").setWidth(LEFT_AXIS_WIDTH)
+        for name in ("left", "bottom"):
+            item.getAxis(name).setStyle(maxTickLevel=0)  # the small ticks are a grey bar at 360 px
         self._lower, self._upper = pg.PlotDataItem(), pg.PlotDataItem()
         colour = QColor(EXPECTED_COLOUR)
         colour.setAlpha(BAND_OPACITY)
@@ -88,7 +102,7 @@ class SizeChart(QWidget):
         dashed = pg.mkPen(EXPECTED_COLOUR, width=1.5, style=Qt.PenStyle.DashLine)
         self._expected = pg.PlotDataItem(pen=dashed)
         self._true, self._predicted = pg.PlotDataItem(), pg.PlotDataItem()
-        self._violations = pg.ScatterPlotItem(size=VIOLATION_SIZE)
+        self._violations = pg.ScatterPlotItem()
         self._here = pg.InfiniteLine(angle=90)
         self._here.hide()
         for part in (
@@ -96,7 +110,7 @@ class SizeChart(QWidget):
         ):  # fmt: skip
             item.addItem(part)
         self.plot.scene().sigMouseClicked.connect(self._on_click)
-        self.plot.scene().sigMouseMoved.connect(self._on_move)
+        self.plot.viewport().installEventFilter(self)
 
     def set_colours(self, background: str, text: str) -> None:
         """Take on the colours of a theme, as ``"#rrggbb"``."""
@@ -135,14 +149,15 @@ class SizeChart(QWidget):
                 self.structure.addItem(swatch(info.colour), info.name, value)
         self.structure.setCurrentIndex(max(0, self.structure.findData(chosen)))
         self.structure.blockSignals(False)
-        self.structure.setVisible(self.structure.count() > 1)
+        self._choice.setVisible(self.structure.count() > 1)
         self._draw()
 
-    def show_slice(self, index: int) -> None:
-        """Mark the slice that the viewer shows."""
+    def show_slice(self, index: int | None) -> None:
+        """Mark the slice that the viewer shows, or with None that it shows none of them."""
         self._slice = index
-        self._here.setValue(index)
-        self._here.setVisible(self._profile is not None)
+        self._here.setVisible(self._profile is not None and index is not None)
+        if index is not None:
+            self._here.setValue(index)
 
     def violating_slices(self) -> list[int]:
         """Return the slices at which the structure that is shown leaves its band, in order."""
@@ -218,12 +233,22 @@ class SizeChart(QWidget):
             self.setFocus(Qt.FocusReason.MouseFocusReason)
             self._choose(index)
 
-    def _on_move(self, position: QPointF) -> None:
-        index = self._slice_at(position)
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Tell what is known of the slice under the pointer, in place of what the chart is (Qt's name).
+
+        While the pointer moves it follows at once; pyqtgraph would blank it as soon as it rests.
+        """
+        if event is None or event.type() not in (QEvent.Type.MouseMove, QEvent.Type.ToolTip):
+            return super().eventFilter(watched, event)
+        index = self._slice_at(self.plot.mapToScene(event.pos()))  # type: ignore[attr-defined]
         if index is None:
-            QToolTip.hideText()
-        else:
-            QToolTip.showText(QCursor.pos(), self.describe_slice(index), self.plot)
+            return super().eventFilter(watched, event)
+        QToolTip.showText(QCursor.pos(), self._tip(index), self.plot)
+        return event.type() == QEvent.Type.ToolTip
+
+    def _tip(self, index: int) -> str:
+        words = self.describe_slice(index)
+        return f"{words}\n{KEYS}" if self.violating_slices() else words
 
     def _slice_at(self, position: QPointF) -> int | None:
         """Return the slice of the position of the profile that is nearest to a point of the scene."""
@@ -236,6 +261,8 @@ class SizeChart(QWidget):
     def _draw(self) -> None:
         profile, row = self._profile, self._row
         self.summary.setText(self._summary())
+        for name in ("left", "bottom"):
+            self.plot.getPlotItem().showAxis(name, profile is not None)
         if profile is None:
             for part in (self._lower, self._upper, self._expected, self._true, self._predicted):
                 part.setData([], [])
@@ -257,6 +284,7 @@ class SizeChart(QWidget):
             x=profile.slices[wrong],
             y=profile.predicted[row][wrong],
             symbol=["t1" if verdict > 0 else "t" for verdict in verdicts[wrong]],
+            size=min(max(MARKS_WIDTH // len(verdicts), SMALLEST_MARK), LARGEST_MARK),
             brush=pg.mkBrush(VIOLATION_COLOUR),
             pen=pg.mkPen(self._text_colour, width=1),
         )

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPointF, Qt
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtGui import QHelpEvent
+from qtpy.QtWidgets import QApplication, QToolTip
 
 from napari_semiseg.engine.inference.size_profile import SizeProfile
 from napari_semiseg.engine.study import parse_classes
@@ -53,7 +55,7 @@ def test_without_a_profile_it_says_so_and_draws_nothing(qtbot):
     chart = SizeChart()
     qtbot.addWidget(chart)
     assert chart.summary.text() == "No sizes yet."
-    assert chart.structure.isHidden()
+    assert not chart.structure.isVisibleTo(chart)
     assert chart.violating_slices() == []
     assert chart.describe_slice(3) == ""
 
@@ -92,7 +94,7 @@ def test_one_structure_needs_no_choice(chart):
     one = {"class_values": (1,), "regressed": EXPECTED[:1], "predicted": PREDICTED[:1]}
     band = {"lower": 0.9 * EXPECTED[:1], "upper": 1.1 * EXPECTED[:1]}
     chart.show_profile(make_profile(**one, **band), CLASSES)
-    assert chart.structure.isHidden()
+    assert not chart.structure.isVisibleTo(chart)
 
 
 def test_a_slice_is_described_in_words(chart):
@@ -146,6 +148,59 @@ def test_a_scan_of_one_slab_still_shows_a_line(chart):
     np.testing.assert_allclose(chart._predicted.getData()[0], [-0.5, 10.5])
     assert chart.violating_slices() == [5]
     assert "predicted 9.00 mL" in chart.describe_slice(5)
+
+
+def rest_at(chart, index):
+    """Let the pointer rest above a slice of the plot."""
+    chart.plot.grab()  # pyqtgraph places things when it draws
+    view, viewport = chart.plot.getPlotItem().getViewBox(), chart.plot.viewport()
+    place = chart.plot.mapFromScene(view.mapViewToScene(QPointF(index, 10.0)))
+    event = QHelpEvent(QEvent.Type.ToolTip, place, viewport.mapToGlobal(place))
+    QApplication.sendEvent(viewport, event)
+
+
+def test_tooltips_tell_the_slice_and_the_keys(chart):
+    assert "Left and right keys" in chart.toolTip()
+    rest_at(chart, 12)
+    assert QToolTip.text().startswith("Slice 12: too small")
+    assert QToolTip.text().endswith("Left and right keys go from mark to mark.")
+    chart.structure.setCurrentIndex(1)
+    rest_at(chart, 12)
+    assert "keys" not in QToolTip.text(), "there is no mark"
+
+
+def test_without_a_slice_on_show_there_is_no_mark_and_the_keys_begin_at_the_ends(
+    chart, chosen, qtbot
+):
+    chart.show_slice(13)
+    assert chart._here.isVisible()
+    chart.show_slice(None)
+    assert not chart._here.isVisible()
+    qtbot.keyClick(chart, Qt.Key.Key_Left)
+    assert chosen == [14]
+
+
+def test_marks_get_smaller_where_there_are_many(chart):
+    few = chart._violations.points()[0].size()
+    slices = np.arange(100)
+    sizes = np.full((2, 100), 50.0)
+    band = {"regressed": sizes, "lower": 0.9 * sizes, "upper": 1.1 * sizes}
+    ranges = np.stack([slices, slices], axis=1)
+    many = make_profile(slices=slices, ranges=ranges, predicted=2 * sizes, **band)
+    chart.show_profile(many, CLASSES)
+    assert chart._violations.points()[0].size() < few
+
+
+def test_a_long_name_does_not_make_it_wider(chart):
+    chart.show_profile(make_profile(), parse_classes(f"1={'left ' * 20},2=muscle"))
+    assert chart.minimumSizeHint().width() <= 330
+
+
+def test_axes_without_sizes_are_not_drawn(chart):
+    item = chart.plot.getPlotItem()
+    assert item.getAxis("left").isVisible()
+    chart.show_profile(None, ())
+    assert not item.getAxis("left").isVisible()
 
 
 def test_it_takes_on_the_colours_of_a_theme(chart):

@@ -28,6 +28,7 @@ from napari_semiseg.gui.controls import (
     swatch,
 )
 from napari_semiseg.gui.more_maps import MoreMaps
+from napari_semiseg.gui.pages.sizes import SizeSection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +74,7 @@ class ReviewPage(QWidget):
         self.table.chosen.connect(self._reviewing.show)
         self._make_maps()
         self._make_decisions()
+        self.sizes = SizeSection(session)
         self._lay_out()
         for signal in (
             session.records_changed,
@@ -152,6 +154,7 @@ class ReviewPage(QWidget):
         layout.addWidget(heading("Show"))
         layout.addLayout(maps)
         layout.addLayout(of_class)
+        layout.addWidget(self.sizes)
 
     def keys(self) -> dict[str, Callable[[], None]]:
         """Return the keys that act on the image while this page is on show."""
@@ -216,8 +219,7 @@ class ReviewPage(QWidget):
         allow(self.next, "No other prediction waits for a decision." if none_left else None)
 
     def _has_prediction(self) -> bool:
-        there = "prediction" in self._reviewing.kinds_on_screen()
-        return there and self._reviewing.run_shown is not None
+        return self._reviewing.predicted_by is not None
 
     def _why_not(self, accepting: bool) -> str | None:
         case = self._session.labelling.case

@@ -200,3 +200,20 @@ def test_it_stays_narrow_with_every_map_on(with_own_maps, background):
     for control in (*page.maps.values(), page.more_maps):
         assert control.width() >= control.sizeHint().width(), control.text()
         assert control.geometry().right() <= 344
+
+
+def test_sizes_are_offered_for_methods_that_expect_some_only(page, desk, background):
+    study = desk.study
+    run = study.create_run("curriculum", {}, 0)
+    study.update_run(run.identifier, status="finished")
+    shape = study.case("scan_2").geometry.shape
+    study.save_map(run, "scan_2", "prediction", np.ones(shape, np.uint8))
+    desk.refresh()
+    show(page, background, "scan_1")
+    assert page.sizes.isHidden()
+    show(page, background, "scan_2")
+    assert not page.sizes.isHidden()
+    assert page.layout().itemAt(page.layout().count() - 1).widget() is page.sizes
+    page.resize(344, 700)
+    page.grab()
+    assert page.sizes.geometry().right() <= 344
