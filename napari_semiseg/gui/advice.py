@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from napari_semiseg.engine.study import Case, CaseState
+from napari_semiseg.engine.study import Case, CaseState, Run
 from napari_semiseg.gui.study_work import Snapshot
 
-PAGES = ("Scans", "Label", "Train", "Review")
+PAGES = ("Scans", "Label", "Train", "Review", "Compare")
 
 
 def count(cases: Iterable[Case], *states: CaseState) -> int:
@@ -29,8 +29,8 @@ def trainable(records: Snapshot) -> int:
     return sum(case.trains_with_label for case in records.cases)
 
 
-def step_captions(records: Snapshot, training: bool = False) -> tuple[str, str, str, str]:
-    """Return what each of the four steps still lacks, in a few letters under its name."""
+def step_captions(records: Snapshot, training: bool = False) -> tuple[str, str, str, str, str]:
+    """Return what each of the five steps still lacks, in a few letters under its name."""
     labelled = trainable(records)
     review = count(records.cases, CaseState.PREDICTED)
     if training:
@@ -44,7 +44,42 @@ def step_captions(records: Snapshot, training: bool = False) -> tuple[str, str, 
         f"{labelled} done" if labelled else ("none yet" if records.cases else "needs scans"),
         trained,
         f"{review} to do" if review else ("nothing" if records.usable_run else "not yet"),
+        _comparable(records),
     )
+
+
+def _comparable(records: Snapshot) -> str:
+    if not measurable(records):
+        return "hold out" if records.usable_run else "not yet"
+    runs = len(usable_runs(records))
+    return f"{runs} runs" if runs > 1 else "needs runs"
+
+
+def measurable(records: Snapshot) -> int:
+    """Return how many held-out cases have a label to measure against."""
+    return sum(case.held_out and case.has_label for case in records.cases)
+
+
+def usable_runs(records: Snapshot) -> list[Run]:
+    """Return the runs that have ended in good order."""
+    return [run for run in records.runs if run.status in ("finished", "stopped")]
+
+
+def why_not_compare(records: Snapshot, training: bool) -> str | None:
+    """Return what is missing to compare runs, and what to do about it, or None."""
+    if not measurable(records):
+        return (
+            "No labelled scan is held out to measure on: on the Scans page choose a labelled scan "
+            "and press “Held-out” (at least three scans), then train."
+        )
+    runs = len(usable_runs(records))
+    if runs > 1:
+        return None
+    if training or any(run.status == "running" for run in records.runs):
+        return "A run is still training: when it is done it can be measured and compared here."
+    if runs:
+        return "One run is there. Train another, such as “Supervised only”, to compare it with."
+    return "Nothing has been trained yet: train at least two runs on the Train page."
 
 
 def why_not_train(records: Snapshot, active: bool) -> str | None:
@@ -113,6 +148,8 @@ def next_step(records: Snapshot, page: str, training: bool) -> str:
         return f"{plural(labelled, 'scan')} to learn from. Go to 3 Train, or label another."
     if page == "Train":
         return _next_for_training(records, labelled, training)
+    if page == "Compare":
+        return "Do the unlabelled scans help? Tick runs, measure them, and look where they differ."
     if waiting:
         return f"{plural(waiting, 'prediction')} to look at: accept, fix or reject each."
     if records.usable_run is None:

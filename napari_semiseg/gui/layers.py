@@ -22,6 +22,7 @@ from napari_semiseg.engine.study import Case, ClassInfo
 from napari_semiseg.engine.volumes import Volume
 from napari_semiseg.gui.colours import PREDICTION_CONTOUR
 from napari_semiseg.gui.layer_data import TAG, LayerData, label_layer, map_layers, scan_layers
+from napari_semiseg.gui.split_view import SplitView, copy_for_view
 from napari_semiseg.gui.view_direction import point_camera
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class CaseLayers:
         self._scans: list[Layer] = []
         self._label: Labels | None = None
         self._maps: dict[str, Layer] = {}
+        self._compared: list[Layer] = []
+        self._split = SplitView(viewer)
         self._last_preview = -np.inf
         self._checksum = 0
         self._slice: tuple[Any, ...] = ()
@@ -126,6 +129,7 @@ class CaseLayers:
         classes : sequence of ClassInfo
             Classes of the study.
         """
+        self.show_comparison((), beside=False)
         mode = "pan_zoom" if self.label_layer is None else str(self.label_layer.mode)
         shown = self._case
         again = (
@@ -166,7 +170,7 @@ class CaseLayers:
         self._show(maps, classes, run=run, step=None)
 
     def show_preview(self, maps: CaseMaps, classes: Sequence[ClassInfo], step: int) -> None:
-        """Show the prediction and uncertainty of a model in training; other maps are taken off.
+        """Show the maps of a model in training; other maps are taken off.
 
         Skipped in 3D display, where drawing takes long, and within 2 s of the last preview.
 
@@ -185,12 +189,62 @@ class CaseLayers:
         if self._show(maps, classes, run=None, step=step):
             self._last_preview = now
 
+    def show_snapshot(self, maps: CaseMaps, classes: Sequence[ClassInfo], step: int) -> None:
+        """Show a preview that the user asks for, however soon after the last one.
+
+        Parameters
+        ----------
+        maps, classes, step
+            As for `show_preview`.
+        """
+        self._show(maps, classes, run=None, step=step)
+
     def clear_maps(self) -> None:
         """Take the maps off the screen."""
         self._remove_maps(list(self._maps))
 
+    @property
+    def compares(self) -> bool:
+        """Whether layers of a comparison are on the screen."""
+        return bool(self._compared)
+
+    def show_comparison(self, cells: Sequence[Sequence[LayerData]], beside: bool) -> None:
+        """Show layers of compared runs on top of the case, in place of those of the last comparison.
+
+        Parameters
+        ----------
+        cells : sequence of sequence of LayerData
+            The layers of each run, from the lowest to the uppermost, the first run uppermost; none
+            ends the comparison and gives the view back. Equally many for each run if ``beside``.
+        beside : bool
+            Whether each run has a view of its own, with the scan and the human's label in it.
+        """
+        self._take_off(self._compared)
+        self._compared = []
+        self._split.end()
+        own = [*self._scans, *([] if self.label_layer is None else [self.label_layer])]
+        if not cells or not own:
+            return
+        active = self._viewer.layers.selection.active
+        copied = [layer for layer in own if layer.visible] if beside else []
+        for number, cell in reversed(list(enumerate(cells, start=1))):
+            copies = [copy_for_view(layer, number) for layer in copied]
+            self._compared += [self._add(data) for data in (*copies, *cell)]
+        for layer in self._compared:
+            layer.editable = False
+            if layer.metadata[TAG]["kind"] == "prediction":
+                layer.contour = PREDICTION_CONTOUR
+        if beside:
+            hidden = [*own, *self.map_layers().values()]
+            self._split.divide(len(cells), len(self._compared) // len(cells), hidden)
+        if self.label_layer is not None:
+            self.label_layer.mode = "pan_zoom"  # a stroke would go under what is compared
+        if active in self._viewer.layers:
+            self._viewer.layers.selection.active = active
+
     def clear(self) -> None:
         """Take the case off the screen; an edit that was not told yet is told first."""
+        self.show_comparison((), beside=False)
         self._take_off(self._let_go())
         point_camera(self._viewer, None)
 
@@ -219,8 +273,12 @@ class CaseLayers:
         return former
 
     def _take_off(self, layers: Iterable[Layer]) -> None:
-        for layer in layers:
-            if layer in self._viewer.layers:
+        present = [layer for layer in layers if layer in self._viewer.layers]
+        if not present:
+            return
+        # napari collects all garbage after a layer went: here once for all of them
+        with self._viewer.layers.batched_update():
+            for layer in present:
                 self._viewer.layers.remove(layer)
 
     def _add(self, data: LayerData, below: Layer | None = None) -> Any:

@@ -3,7 +3,7 @@
 One session belongs to one dock widget and lives on the main thread alone. Pages read it, call its
 verbs and listen to its signals; they never touch the study themselves. Verbs return at once: what
 takes time goes to other threads, and changes of the records go there one after the other. Labelling,
-training and reviewing are parts of the session with verbs of their own.
+training, reviewing and comparing are parts of the session with verbs of their own.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from psygnal import Signal
 
 from napari_semiseg.engine.study import DEFAULT_COLOURS, ClassInfo, Study, export_labels
-from napari_semiseg.gui import study_work
+from napari_semiseg.gui import sample_work, study_work
+from napari_semiseg.gui.comparing_runs import ComparingRuns
+from napari_semiseg.gui.garbage import ShortCollections
 from napari_semiseg.gui.labelling import Labelling
 from napari_semiseg.gui.layers import CaseLayers
+from napari_semiseg.gui.overview import Overview
 from napari_semiseg.gui.reviewing import Reviewing
 from napari_semiseg.gui.study_lane import RunInBackground, StudyLane
 from napari_semiseg.gui.study_work import JobStep, Snapshot
@@ -115,6 +118,9 @@ class Session:
         self.labelling = Labelling(self)
         self.training = TrainingDesk(self, worker or TrainingWorker())
         self.reviewing = Reviewing(self)
+        self.overview = Overview(self)
+        self.comparing = ComparingRuns(self)
+        self._collections = ShortCollections()
         self._closed = False
 
     # telling the user
@@ -140,24 +146,29 @@ class Session:
 
     def _on_engine(self, loaded: tuple[dict[str, type[Method]], Machine]) -> None:
         self.methods, self.machine = loaded
+        if self.labelling.shown is None:
+            self._collections.begin()
         self.engine_loaded.emit()
 
-    def new_study(self, path: str | Path, classes: Sequence[ClassInfo] = FIRST_CLASSES) -> None:
-        """Make a study and open it."""
+    def new_study(self, path: str | Path, scans: Sequence[str | Path] = ()) -> None:
+        """Make a study, open it, and add the scans in files and folders."""
         if self._can_leave_study():
-            self._open_with(lambda: study_work.create_study(path, classes))
+            self._open_with(
+                lambda: study_work.create_study(path, FIRST_CLASSES), lambda: self.add_scans(scans)
+            )
 
     def open_study(self, path: str | Path) -> None:
         """Open a study that exists."""
         if self._can_leave_study():
             self._open_with(lambda: study_work.open_study(path))
 
-    def new_sample_study(self, path: str | Path) -> None:
-        """Make a study of the brains that come with the program, and open it."""
+    def new_sample_study(self, path: str | Path, downloaded: bool = False) -> None:
+        """Make a study of the brains that come with the program, or of downloaded hippocampi."""
+        brains, hippocampi = sample_work.create_sample_study, sample_work.create_hippocampus_study
         if self._can_leave_study():
             self.start_job(
                 "Making the sample study",
-                study_work.create_sample_study,
+                hippocampi if downloaded else brains,
                 path,
                 done=lambda opened: self._on_opened(*opened),
             )
@@ -176,8 +187,16 @@ class Session:
             return False
         return True
 
-    def _open_with(self, work: Callable[[], tuple[Study, Snapshot]]) -> None:
-        self.lane.submit(work, lambda opened: self._on_opened(*opened), self.tell_problem)
+    def _open_with(
+        self,
+        work: Callable[[], tuple[Study, Snapshot]],
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        def opened(result: tuple[Study, Snapshot]) -> None:
+            self._on_opened(*result)
+            then()
+
+        self.lane.submit(work, opened, self.tell_problem)
 
     def _on_opened(self, study: Study, snapshot: Snapshot) -> None:
         self._leave_study()
@@ -188,6 +207,8 @@ class Session:
     def _leave_study(self) -> None:
         self.labelling.leave()
         self.reviewing.forget()
+        self.overview.forget()
+        self.comparing.forget()
         self.training.forget()
         if self.study is not None:
             self.lane.submit(self.study.close, lambda _: None, self.tell_problem)
@@ -358,6 +379,7 @@ class Session:
         self._closed = True
         self._silence()
         self.labelling.flush()
+        self.overview.forget()
         if self.job is not None:
             self.job.handle.cancel()
         self.training.close()
@@ -365,6 +387,7 @@ class Session:
         study, self.study = self.study, None
         if study is not None:
             study.close()
+        self._collections.end()
 
     def _silence(self) -> None:
         """Tell nobody any more: the widgets that listen may be gone before the session is."""
@@ -377,9 +400,14 @@ class Session:
             self.labelling.saved_changed,
             self.labelling.brush_changed,
             self.training.changed,
+            self.training.told,
+            self.training.live.changed,
             self.reviewing.maps_changed,
             self.reviewing.unsure_changed,
             self.reviewing.fixed,
+            self.overview.changed,
+            self.comparing.changed,
+            self.comparing.screen_changed,
         ):
             signal.disconnect()
 

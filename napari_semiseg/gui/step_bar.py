@@ -1,4 +1,4 @@
-"""The path through a study: four steps, each with what it still lacks under its name.
+"""The path through a study: five steps, each with what it still lacks under its name.
 
 Part of the dock widget, above the pages. Main thread only.
 """
@@ -21,11 +21,12 @@ _TOOLTIPS = (
     "Paint labels in a few scans.",
     "Learn from the labelled and the unlabelled scans.",
     "Look at predictions and accept, fix or reject them.",
+    "Compare runs on the held-out scans.",
 )
 
 
 class StepBar(QWidget):
-    """Four buttons of which one is checked.
+    """Five buttons of which one is checked.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ class StepBar(QWidget):
     Attributes
     ----------
     chosen : Signal(int)
-        Number of the page, 0 to 3.
+        Number of the page, 0 to 4.
     """
 
     chosen = Signal(int)
@@ -53,14 +54,14 @@ class StepBar(QWidget):
             step = QPushButton()
             step.setCheckable(True)
             step.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-            step.setMinimumSize(60, 42)
+            step.setMinimumSize(56, 42)
             step.setStyleSheet("padding: 2px;")
             step.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             step.setShortcut(f"Alt+{index + 1}")
             describe(step, f"Step {index + 1}, {PAGES[index]}", f"{tooltip} (Alt+{index + 1})")
             self._group.addButton(step, index)
             self.buttons.append(step)
-            layout.addWidget(step, 1)
+            layout.addWidget(step)
         self._group.idClicked.connect(self.chosen)
         session.records_changed.connect(self.refresh)
         session.training.changed.connect(self.refresh)

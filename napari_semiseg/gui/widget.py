@@ -1,4 +1,4 @@
-"""The dock widget: the header, the path of four steps, the page, the run strip and the status line.
+"""The dock widget: the header, the path of five steps, the page, the run strip and the status line.
 
 napari makes it from the plugin's manifest and hands it the viewer. It joins the parts and nothing
 more; what the desk does is in the session. Main thread only.
@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_semiseg.gui.advice import PAGES, next_step
 from napari_semiseg.gui.controls import caption, rule, scrolling
+from napari_semiseg.gui.pages.compare import ComparePage
 from napari_semiseg.gui.pages.label import LabelPage
 from napari_semiseg.gui.pages.review import ReviewPage
 from napari_semiseg.gui.pages.study import StudyPage
@@ -90,10 +91,13 @@ class SemisegWidget(QWidget):
         self.label_page = LabelPage(session)
         self.train_page = TrainPage(session)
         self.review_page = ReviewPage(session)
+        self.compare_page = ComparePage(session)
         self.welcome_page = WelcomePage(session, self._recent)
         self.pages = QStackedWidget()
         self.pages.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
-        for page in (self.study_page, self.label_page, self.train_page, self.review_page):
+        for page in (
+            self.study_page, self.label_page, self.train_page, self.review_page, self.compare_page,
+        ):  # fmt: skip
             self.pages.addWidget(scrolling(page))
         self.pages.addWidget(scrolling(self.welcome_page))
         self.strip = RunStrip(session)
@@ -120,6 +124,7 @@ class SemisegWidget(QWidget):
         session.training.changed.connect(self._refresh_advice)
         session.labelling.shown_changed.connect(self._bind_keys)
         session.reviewing.maps_changed.connect(self._bind_keys)
+        session.comparing.screen_changed.connect(self._bind_keys)
         self._viewer.events.theme.connect(self._on_theme)
         session.reviewing.fixed.connect(self._on_fixed)
         self._refresh()
@@ -130,7 +135,9 @@ class SemisegWidget(QWidget):
         return PAGES[self._page]
 
     def show_page(self, index: int) -> None:
-        """Show a page of the path, 0 to 3; the welcome shows instead while no study is open."""
+        """Show a page of the path, 0 to 4; the welcome shows instead while no study is open."""
+        if self.page == "Compare" and PAGES[index] != "Compare":
+            self.session.comparing.leave_screen()
         self._page = index
         self.steps.choose(index)
         opened = self.session.study is not None
@@ -155,15 +162,20 @@ class SemisegWidget(QWidget):
         self.advice.setText(next_step(session.records, self.page, session.training.active))
 
     def _bind_keys(self) -> None:
-        if self.session.study is None or self.page not in ("Label", "Review"):
+        keys = {
+            "Label": self.label_page.keys,
+            "Review": self.review_page.keys,
+            "Compare": self.compare_page.keys,
+        }.get(self.page)
+        if self.session.study is None or keys is None:
             self._keys.unbind()
         else:
-            page = self.label_page if self.page == "Label" else self.review_page
-            self._keys.bind(page.keys())
+            self._keys.bind(keys())
 
     def _on_theme(self) -> None:
         theme = get_theme(self._viewer.theme)
-        self.train_page.curve.set_colours(theme.background.as_hex(), theme.text.as_hex())
+        for chart in (self.train_page.curve, self.compare_page.plot):
+            chart.set_colours(theme.background.as_hex(), theme.text.as_hex())
 
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802
         """Save what was painted; hiding may be the last that the widget hears (Qt's name)."""

@@ -29,12 +29,13 @@ def test_each_step_says_what_it_lacks(desk, records):
         "needs scans",
         "needs labels",
         "not yet",
+        "not yet",
     )
-    assert advice.step_captions(records()) == ("4", "1 done", "not yet", "not yet")
+    assert advice.step_captions(records()) == ("4", "1 done", "not yet", "not yet", "not yet")
     assert advice.step_captions(records(), training=True)[2] == "under way"
     with_run(desk)
     desk.study.mark("scan_1", CaseState.PREDICTED)
-    assert advice.step_captions(records()) == ("4", "1 done", "1 run", "1 to do")
+    assert advice.step_captions(records()) == ("4", "1 done", "1 run", "1 to do", "hold out")
 
 
 def test_training_needs_a_finished_label(desk, records):
@@ -72,3 +73,18 @@ def test_the_next_step_follows_the_work(desk, records):
     assert "1 prediction to look at" in advice.next_step(records(), "Review", False)
     desk.study.reject("scan_1", run)
     assert "Train again" in advice.next_step(records(), "Review", False)
+
+
+def test_comparing_needs_held_out_labels_and_two_runs(desk, records):
+    assert "held out" in advice.why_not_compare(records(), False)
+    desk.study.hold_out("scan_1")
+    assert "held out" in advice.why_not_compare(records(), False), "it has no label to measure on"
+    desk.study.hold_out("scan_0")
+    assert "two runs" in advice.why_not_compare(records(), False)
+    with_run(desk)
+    assert "Train another" in advice.why_not_compare(records(), False)
+    assert "still training" in advice.why_not_compare(records(), True)
+    assert advice.step_captions(records())[-1] == "needs runs"
+    with_run(desk)
+    assert advice.why_not_compare(records(), False) is None
+    assert advice.step_captions(records())[-1] == "2 runs"

@@ -55,7 +55,7 @@ def test_napari_opens_it_from_the_manifest(viewer, qtbot, monkeypatch, recent):
     monkeypatch.setattr("napari_semiseg.gui.widget.RecentStudies", lambda: recent)
     _, widget = viewer.window.add_plugin_dock_widget("napari-semiseg", TITLE)
     assert isinstance(widget, SemisegWidget)
-    assert widget.pages.currentIndex() == 4, "the welcome"
+    assert widget.pages.currentIndex() == 5, "the welcome"
     qtbot.waitUntil(lambda: bool(widget.session.methods), timeout=PATIENCE)
     widget.session.close()
 
@@ -187,7 +187,7 @@ def test_it_fits_into_360_pixels_in_both_themes(docked, viewer, qtbot, study_pat
     opened(qtbot, docked, study_path)
     viewer.theme = theme
     docked.resize(360, 800)
-    for index in range(4):
+    for index in range(5):
         docked.show_page(index)
         page = docked.pages.currentWidget().widget()
         assert page.minimumSizeHint().width() <= 344

@@ -20,6 +20,7 @@ from napari_semiseg.engine.evaluation.metrics import (
     mean_of,
     measure_case,
 )
+from napari_semiseg.engine.evaluation.recorded import record_case
 from napari_semiseg.engine.inference.prediction import Predicting, predict_of_many
 from napari_semiseg.engine.methods.assembly import restore
 from napari_semiseg.engine.planning.machine import describe_machine
@@ -148,7 +149,7 @@ def evaluate(
             maps.prediction, truth, method.plan.class_values, case.geometry.spacing
         )
         if largest_component is None:
-            study.record_metrics(record.identifier, case.name, measured[case.name].to_dict())
+            record_case(study, record, case, measured[case.name])
         yield CaseEvaluated(case.name, measured[case.name])
     names = {value: str(value) for value in method.plan.class_values}  # a class may be gone since
     names |= {info.value: info.name for info in study.classes}

@@ -17,7 +17,7 @@ FEWEST_CASES = 3  # with fewer, an interval over cases says nothing
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference of Dice between a method and its twin on the same cases.
+    """Mean difference of Dice between a run and its twin, or another run, on the same cases.
 
     Attributes
     ----------
@@ -34,20 +34,35 @@ class Difference:
     high: float | None
     cases: int
 
-    def sentence(self, title: str) -> str:
-        """Say whether ``title`` helped, in one sentence."""
+    def sentence(self, title: str, yardstick: str | None = None) -> str:
+        """Say whether ``title`` helped, in one sentence.
+
+        Parameters
+        ----------
+        title : str
+            What was compared.
+        yardstick : str, optional
+            What it was compared with, where that is not its supervised twin.
+        """
         if self.low is None or self.high is None:
+            against = f" against {yardstick}" if yardstick else ""
+            what = "whether it helped" if yardstick is None else "which is better"
             return (
-                f"{title}: {self.mean:+.3f} Dice on {self.cases} cases, too few to tell whether it "
-                "helped; hold out at least three."
+                f"{title}: {self.mean:+.3f} Dice{against} on {self.cases} cases, too few to tell "
+                f"{what}; hold out at least three."
             )
         interval = f"{self.mean:+.3f} Dice, 95 % interval {self.low:+.3f}…{self.high:+.3f}, "
         interval += f"{self.cases} cases"
         if self.low > 0:
-            return f"{title} helped: {interval}."
+            helped = "helped" if yardstick is None else f"is better than {yardstick}"
+            return f"{title} {helped}: {interval}."
         if self.high < 0:
-            return f"{title} did harm: {interval}."
-        return f"{title} made no difference that {self.cases} cases could show: {interval}."
+            harmed = "did harm" if yardstick is None else f"is worse than {yardstick}"
+            return f"{title} {harmed}: {interval}."
+        against = f" to {yardstick}" if yardstick else ""
+        return (
+            f"{title} made no difference{against} that {self.cases} cases could show: {interval}."
+        )
 
 
 def mean_over_seeds(runs: Sequence[Mapping[str, float | None]]) -> dict[str, float]:

@@ -9,6 +9,7 @@ import torch
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.evaluation import held_out
 from napari_semiseg.engine.evaluation.held_out import CaseEvaluated, evaluate
+from napari_semiseg.engine.evaluation.recorded import recorded_metrics
 from napari_semiseg.engine.study import ClassInfo
 from tests.engine.inference.known_answers import Threshold, finish, make_plan
 from tests.engine.small_study import make_study
@@ -78,10 +79,9 @@ def test_a_perfect_prediction_has_dice_one_and_no_distance(study):
 @pytest.mark.usefixtures("perfect")
 def test_what_was_measured_is_recorded_with_the_run(study):
     _, found = finish(evaluate(study))
-    recorded = study.metrics(found.run)
-    assert recorded == json.loads(
-        json.dumps({case: metrics.to_dict() for case, metrics in found.metrics.items()})
-    )
+    recorded = recorded_metrics(study, study.run(found.run), study.held_out_cases())
+    assert recorded.current == found.metrics
+    assert recorded.outdated == ()
 
 
 def test_a_prediction_that_misses_everything_has_dice_nought(study, answer_with):

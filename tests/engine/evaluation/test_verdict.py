@@ -52,3 +52,15 @@ def test_seeds_are_averaged_case_by_case_where_each_has_a_score():
     runs = [{"a": 0.8, "b": None, "c": 0.5}, {"a": 0.9, "b": 0.7, "c": 0.6}]
     assert mean_over_seeds(runs) == pytest.approx({"a": 0.85, "c": 0.55})
     assert mean_over_seeds([]) == {}
+
+
+def test_another_yardstick_is_named():
+    twin = np.linspace(0.7, 0.9, 20)
+    better = compare_with_twin(scores(twin + 0.03), scores(twin))
+    assert better.sentence("A", "B").startswith("A is better than B: +0.030 Dice")
+    worse = compare_with_twin(scores(twin - 0.03), scores(twin))
+    assert worse.sentence("A", "B").startswith("A is worse than B: -0.030 Dice")
+    few = compare_with_twin(scores([0.5, 0.6]), scores([0.4, 0.5]))
+    assert "against B on 2 cases, too few to tell which is better" in few.sentence("A", "B")
+    same = compare_with_twin(scores(twin), scores(twin))
+    assert "no difference to B that 20 cases could show" in same.sentence("A", "B")
