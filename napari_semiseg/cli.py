@@ -237,6 +237,10 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Markdown file whose tables to write anew after each run.")
     ] = None,
+    train_missing: Annotated[
+        bool,
+        typer.Option("--train/--no-train", help="Train what is missing, or show what is there."),
+    ] = True,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -253,7 +257,7 @@ def compare(
             methods, presets, seeds, steps, minutes, settings or [], device
         )
         with Study.open(study) as opened:
-            measured = compare_runs(opened, options, out)
+            measured = compare_runs(opened, options, out, train_missing)
             comparison_tables(opened, measured, Report(as_json))
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_semiseg.arguments import assignment
 from napari_semiseg.console import Report, output, progress_bar, stop_on_interrupt, tell_people
-from napari_semiseg.engine.errors import SettingsError, TrainingError
+from napari_semiseg.engine.errors import SettingsError, StudyError, TrainingError
 from napari_semiseg.headless import show_training
 
 if TYPE_CHECKING:
@@ -85,14 +85,39 @@ class ComparisonOptions:
         return cls(tuple(runs), shlex.join(words))
 
 
-def compare_runs(study: Study, options: ComparisonOptions, out: Path | None) -> list[Measured]:
-    """Train and measure what is missing, with a progress bar; write the tables after each run.
+def compare_runs(
+    study: Study, options: ComparisonOptions, out: Path | None, train_missing: bool = True
+) -> list[Measured]:
+    """Train and measure what is missing, with a progress bar, or take what is there.
+
+    The tables are written to ``out`` after each run.
 
     Raises
     ------
     TrainingError
         Ctrl-C was pressed; what is done is kept.
+    StudyError
+        Nothing is there and nothing is to be trained.
     """
+    from napari_semiseg.engine.training.comparison import measured_runs
+
+    if train_missing:
+        measured = _train_and_measure(study, options, out)
+    else:
+        measured = measured_runs(study, options.runs)
+    if not measured:
+        raise StudyError(
+            f"Study “{study.name}” has none of these runs yet; leave --no-train out to train them."
+        )
+    if out is not None:
+        _write(study, options, measured, out)
+        tell_people(f"The tables are in {out}.")
+    return measured
+
+
+def _train_and_measure(
+    study: Study, options: ComparisonOptions, out: Path | None
+) -> list[Measured]:
     from napari_semiseg.engine.training.comparison import CellStarted, compare, measured_runs
 
     total = len(options.runs)
@@ -105,7 +130,7 @@ def compare_runs(study: Study, options: ComparisonOptions, out: Path | None) -> 
                 event = next(work)
             except StopIteration as finished:
                 measured: list[Measured] = finished.value
-                break
+                return measured
             if interrupted.is_set():
                 work.close()
                 raise TrainingError(
@@ -118,10 +143,6 @@ def compare_runs(study: Study, options: ComparisonOptions, out: Path | None) -> 
                     _write(study, options, measured_runs(study, options.runs), out)
             else:
                 show_training(event, bar, task, {}, remarks=False)
-    if out is not None:
-        _write(study, options, measured, out)
-        tell_people(f"The tables are in {out}.")
-    return measured
 
 
 def _name(settings: TrainingSettings) -> str:

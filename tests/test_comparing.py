@@ -50,6 +50,18 @@ def test_one_command_makes_the_tables_and_does_not_repeat_runs(compare, tmp_path
     assert [run["run"] for run in json.loads(again)["runs"]] == [run["run"] for run in runs]
 
 
+def test_what_is_there_can_be_shown_without_training(compare, tmp_path):
+    arguments = ["--methods", "mean-teacher", "--steps", 2, *TINY, "--no-train"]
+    status, _, error = compare(*arguments)
+    assert status == 1
+    assert "none of these runs yet" in error
+    compare("--methods", "supervised", "--steps", 2, *TINY)
+    status, text, _ = compare(*arguments, "--json", "--out", tmp_path / "tables.md")
+    assert status == 0
+    assert [run["settings"]["method"] for run in json.loads(text)["runs"]] == ["supervised"]
+    assert "| supervised |" in (tmp_path / "tables.md").read_text()
+
+
 def test_people_get_the_same_tables_on_the_screen(compare):
     status, text, _ = compare("--methods", "supervised", "--steps", 1, *TINY)
     assert status == 0

@@ -37,7 +37,7 @@ class Shelf:
 RECOMMENDED = Shelf(
     "Good to start with",
     "None is best on every study: train “Supervised only” as well and compare.",
-    ("ua-mt", "supervised", "bcp", "ug-mcl"),
+    ("supervised", "ua-mt", "fixmatch", "mc-net-plus"),
 )
 
 IDEAS = (
