@@ -21,9 +21,11 @@ from napari_semiseg.engine.methods.contract import (
     StepReport,
     in_fast_layout,
 )
+from napari_semiseg.engine.methods.ramped import RampedSettings
 from napari_semiseg.engine.methods.student import StudentMethod
+from napari_semiseg.engine.networks.discriminator import Discriminator
 from napari_semiseg.engine.networks.heads import NetworkOutput
-from napari_semiseg.engine.parts.adversarial import Adversary
+from napari_semiseg.engine.parts.adversarial import Adversary, deception_loss, real_then_made
 from napari_semiseg.engine.parts.ramps import stepped_ramp
 from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.sampling.batches import Batch
@@ -42,18 +44,12 @@ class AdversarialSettings(MethodSettings):
     )  # fmt: skip
 
 
-class RampedAdversarialSettings(AdversarialSettings):
+class RampedAdversarialSettings(RampedSettings, AdversarialSettings):
     """Hyper-parameters where the adversarial weight rises."""
-
-    ramp_share: float = Field(
-        1.0, gt=0, le=1, title="Ramp length",
-        description="Share of semi-supervised training over which the weight rises.",
-    )  # fmt: skip
 
     def weight(self, clock: Clock) -> float:
         """Weight of the adversarial term at this moment."""
-        share = min(clock.semi_supervised_share / self.ramp_share, 1.0)
-        return self.adversarial_weight * stepped_ramp(share)
+        return self.adversarial_weight * stepped_ramp(self.ramp_position(clock))
 
 
 class AdversarialMethod(StudentMethod):
@@ -81,7 +77,7 @@ class AdversarialMethod(StudentMethod):
     def training_step(self, batch: Batch, clock: Clock) -> StepReport:
         """Optimise the student once and then the discriminator; warm starts have no discriminator."""
         report = super().training_step(batch, clock)
-        if batch.unlabelled and clock.warm:
+        if batch.unlabelled and self.begun(clock):
             report |= self.train_discriminator(batch)
         return report
 
@@ -106,3 +102,39 @@ class AdversarialMethod(StudentMethod):
     def optimisers(self) -> dict[str, Any]:
         """Return the optimisers of the student and of the discriminator."""
         return super().optimisers() | {"discriminator": self.adversary.optimiser}
+
+
+class CropDiscriminatorMethod(AdversarialMethod):
+    """A discriminator that tells of maps of whole crops whether the crops were labelled."""
+
+    settings: RampedAdversarialSettings
+
+    @property
+    @abstractmethod
+    def judged_channels(self) -> int:
+        """Channels of the maps."""
+
+    @abstractmethod
+    def judged(self, output: NetworkOutput) -> Tensor:
+        """Return the maps (B, channels, *spatial) of what the student says."""
+
+    def build_discriminator(self) -> Discriminator:
+        """Build a discriminator of the maps and the image."""
+        network = self.plan.network
+        filters = self.discriminator_filters(share=4, most=64)
+        return Discriminator(network.dimensions, self.judged_channels, network.channels, filters)
+
+    def deceive(
+        self, output: NetworkOutput, batch: Batch, clock: Clock
+    ) -> tuple[Tensor, StepReport]:
+        """Return the weighted wish to pass off unlabelled crops, and what is to be plotted."""
+        unlabelled = self.judged(output)[batch.labelled :]
+        weight = self.settings.weight(clock)
+        deception = deception_loss(self.adversary.judge(unlabelled, batch.images[batch.labelled :]))
+        return weight * deception, {"weight": weight, "adversarial loss": deception.item()}
+
+    def train_discriminator(self, batch: Batch) -> StepReport:
+        """Show it what the student would now answer on all crops."""
+        maps = self.judged(self.output_now(batch.images))
+        truth = real_then_made(batch.labelled, batch.unlabelled, maps.device)
+        return self.adversary.learn(maps, batch.images, truth)

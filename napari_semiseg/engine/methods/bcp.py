@@ -14,13 +14,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor, nn
 
+from napari_semiseg.engine.methods.averaged_teacher import TeacherMethod, TeacherSettings
 from napari_semiseg.engine.methods.contract import (
     Clock,
-    MethodSettings,
     NativeMap,
     Paper,
     StepCost,
@@ -36,14 +35,12 @@ from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.box_mixing import boxes_with_edge, paste
 from napari_semiseg.engine.parts.connected_components import largest_components
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED, segmentation_loss
-from napari_semiseg.engine.parts.teacher import AveragedTeacher
-from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.sampling.batches import Batch
 
 CLEARED = NativeMap("cleared", "Islands cleared from the pseudo-label", look="share")
 
 
-class BidirectionalCopyPasteSettings(MethodSettings):
+class BidirectionalCopyPasteSettings(TeacherSettings):
     """Hyper-parameters of BCP."""
 
     box_edge: float = Field(
@@ -58,10 +55,6 @@ class BidirectionalCopyPasteSettings(MethodSettings):
         True, title="Clear islands",
         description="Keep only the largest connected piece of each class in the teacher's labels.",
     )  # fmt: skip
-    teacher_decay: float = Field(
-        0.99, ge=0, lt=1, title="Teacher decay",
-        description="How slowly the teacher follows the student.",
-    )  # fmt: skip
     pretraining_share: float = Field(
         0.12, ge=0, lt=1, title="Pre-training",
         description="Share of the budget in which the student learns from labelled scans alone (2000 "
@@ -74,7 +67,7 @@ class BidirectionalCopyPasteSettings(MethodSettings):
     )  # fmt: skip
 
 
-class BidirectionalCopyPaste(PseudoLabelMethod):
+class BidirectionalCopyPaste(PseudoLabelMethod, TeacherMethod):
     """A student of mixed crops whose unlabelled parts its averaged teacher labels."""
 
     key = "bcp"
@@ -92,18 +85,12 @@ class BidirectionalCopyPaste(PseudoLabelMethod):
     cost = StepCost(forward=3, backward=2)
     Settings = BidirectionalCopyPasteSettings
     settings: BidirectionalCopyPasteSettings
-    averaged: AveragedTeacher
     native_maps = (PSEUDO_LABEL, CONFIDENCE, CLEARED)
 
-    def __init__(
-        self, plan: Plan, settings: BidirectionalCopyPasteSettings, fabric: Fabric
-    ) -> None:
-        super().__init__(plan, settings, fabric)
-
     @property
-    def decay(self) -> float:
-        """The teacher's decay; the teacher is the averaged network."""
-        return self.settings.teacher_decay
+    def pretraining_share(self) -> float:
+        """The student's own start on mixed labelled crops."""
+        return self.settings.pretraining_share
 
     @property
     def labelling(self) -> nn.Module:
@@ -116,13 +103,6 @@ class BidirectionalCopyPaste(PseudoLabelMethod):
         if self.settings.largest_component:
             return largest_components(labels, self.plan.classes)
         return labels
-
-    def crops(self, clock: Clock) -> tuple[int, int]:
-        """Ask for labelled crops only during pre-training."""
-        recipe = self.plan.recipe
-        if clock.share < (clock.warm_start_share or self.settings.pretraining_share):
-            return recipe.labelled_alone, 0
-        return recipe.labelled, recipe.unlabelled
 
     def supervised_losses(self, batch: Batch) -> Losses:
         """Return the supervised term of pre-training, on labelled crops mixed with each other."""
@@ -160,8 +140,7 @@ class BidirectionalCopyPaste(PseudoLabelMethod):
 
     def boxes(self, images: Tensor) -> Tensor:
         """Draw the box of each crop, (B, *spatial) bool."""
-        edge = self.settings.box_edge
-        return boxes_with_edge(len(images), images.shape[2:], edge, images.device)
+        return boxes_with_edge(images, self.settings.box_edge)
 
     def native_of(self, answers: Answers) -> Mapping[str, Tensor]:
         """Show the teacher's label, how sure it is, and what was cleared."""

@@ -57,16 +57,24 @@ class Clock:
     warm_start_share: float = 0.0
 
     @property
-    def warm(self) -> bool:
-        """Whether the semi-supervised part has begun."""
-        return self.share >= self.warm_start_share
-
-    @property
     def semi_supervised_share(self) -> float:
         """Share of the semi-supervised part that is over, 0…1; every ramp is a function of it."""
         return min(
             1.0, max(0.0, (self.share - self.warm_start_share) / (1 - self.warm_start_share))
         )
+
+    def within(self, begin: float, end: float) -> Clock:
+        """Return the clock of a phase that is a training of its own.
+
+        Parameters
+        ----------
+        begin, end : float
+            Shares of the budget between which the phase lies, ``begin <= share``; its steps are
+            estimated from the steps so far.
+        """
+        before = begin / self.share if self.share else 0.0
+        share = min(1.0, (self.share - begin) / (end - begin))
+        return Clock(round(self.step * (1.0 - before)), share)
 
 
 class MethodSettings(BaseModel):
@@ -180,12 +188,16 @@ class Method(ABC):
     """Train in float32 even where bfloat16 is faster."""
     unsupervised_terms: ClassVar[tuple[str, ...]] = ("consistency",)
     """Names of the losses that unlabelled crops give."""
+    least_unlabelled: ClassVar[int] = 1
+    """Unlabelled crops that a step needs at least; a method may mix several."""
     native_maps: ClassVar[tuple[NativeMap, ...]] = ()
     """Maps of the method's own, which `predict` fills where ``native`` is asked for."""
     needs_positions: ClassVar[bool] = False
     """Wants `Batch.positions`."""
     needs_hidden_labels: ClassVar[bool] = False
     """Wants `Batch.hidden_labels`: an upper bound for comparisons, not for use."""
+    expects_sizes: ClassVar[bool] = False
+    """Has an idea of how large each class is, so that `inference.size_profile` has an answer."""
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
 
     def __init__(self, plan: Plan, settings: MethodSettings, fabric: Fabric) -> None:
@@ -241,12 +253,31 @@ class Method(ABC):
     def optimisers(self) -> dict[str, Any]:
         """Return every optimiser by name."""
 
+    @property
+    def pretraining_share(self) -> float:
+        """Share of the budget on labelled crops alone where the preset has no warm start."""
+        return 0.0
+
+    def pretraining_end(self, clock: Clock) -> float:
+        """Share of the budget at which unlabelled crops come in: the end of the warm start, if any."""
+        return clock.warm_start_share or self.pretraining_share
+
+    def begun(self, clock: Clock) -> bool:
+        """Whether the semi-supervised part has begun."""
+        return clock.share >= self.pretraining_end(clock)
+
     def crops(self, clock: Clock) -> tuple[int, int]:
         """Return how many labelled and unlabelled crops the next step wants."""
         recipe = self.plan.recipe
-        if not self.uses_unlabelled or not clock.warm:
+        if not self.uses_unlabelled or not self.begun(clock):
             return recipe.labelled_alone, 0
-        return recipe.labelled, recipe.unlabelled
+        return recipe.labelled, max(recipe.unlabelled, self.least_unlabelled)
+
+    def by_preset(self, chosen: str, paper: str, modern: str) -> str:
+        """Return what a setting says, or what its value ``"preset"`` stands for in each preset."""
+        if chosen != "preset":
+            return chosen
+        return paper if self.plan.preset == "paper" else modern
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that is needed to continue: weights, optimisers, prototypes."""

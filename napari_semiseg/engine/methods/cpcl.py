@@ -20,15 +20,16 @@ from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor
 
+from napari_semiseg.engine.methods.averaged_teacher import TeacherMethod, TeacherSettings
 from napari_semiseg.engine.methods.contract import (
     Clock,
-    MethodSettings,
     NativeMap,
     Paper,
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.student import Losses, StudentMethod
+from napari_semiseg.engine.methods.ramped import RampedConsistencySettings
+from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.networks.heads import NetworkOutput
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.dropout_uncertainty import DROPOUT
@@ -41,27 +42,18 @@ from napari_semiseg.engine.parts.prototype_segmentation import (
 )
 from napari_semiseg.engine.parts.ramps import gaussian_ramp
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
-from napari_semiseg.engine.parts.teacher import AveragedTeacher
 from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.sampling.batches import Batch
 
 BANK_DECAY = 0.99  # of the running prototypes: about the last hundred steps
 
 
-class CyclicPrototypeSettings(MethodSettings):
+class CyclicPrototypeSettings(TeacherSettings, RampedConsistencySettings):
     """Hyper-parameters of CPCL."""
 
-    consistency_weight: float = Field(
-        0.1, ge=0, le=100, title="Consistency weight",
-        description="Final weight of both prototype consistencies.",
-    )  # fmt: skip
     backward_weight: float = Field(
         10.0, ge=0, le=100, title="Backward weight (β)",
         description="How much more the backward consistency counts than the forward one.",
-    )  # fmt: skip
-    ramp_share: float = Field(
-        1.0, gt=0, le=1, title="Ramp length",
-        description="Share of semi-supervised training over which the weight rises.",
     )  # fmt: skip
     scale: float = Field(
         20.0, gt=0, le=200, title="Scale of the cosine",
@@ -86,13 +78,9 @@ class CyclicPrototypeSettings(MethodSettings):
         description="Whose answer the forward consistency compares with: the teacher's (the paper), "
         "or the student's, so that unlabelled crops reach its decoder too (an extension).",
     )  # fmt: skip
-    teacher_decay: float = Field(
-        0.99, ge=0, lt=1, title="Teacher decay",
-        description="How slowly the teacher follows the student.",
-    )  # fmt: skip
 
 
-class CyclicPrototypeConsistency(StudentMethod):
+class CyclicPrototypeConsistency(TeacherMethod):
     """Labelled prototypes segment unlabelled crops, and unlabelled prototypes labelled ones."""
 
     key = "cpcl"
@@ -110,7 +98,6 @@ class CyclicPrototypeConsistency(StudentMethod):
     cost = StepCost(forward=2, backward=1)
     Settings = CyclicPrototypeSettings
     settings: CyclicPrototypeSettings
-    averaged: AveragedTeacher
     unsupervised_terms = ("forward", "backward")
     native_maps = (
         NativeMap(
@@ -130,11 +117,6 @@ class CyclicPrototypeConsistency(StudentMethod):
             kind: PrototypeBank(plan.classes, BANK_DECAY) for kind in ("labelled", "unlabelled")
         }
         """Running means of the prototypes of training, for the maps alone."""
-
-    @property
-    def decay(self) -> float:
-        """The teacher's decay; the teacher is the averaged network."""
-        return self.settings.teacher_decay
 
     def losses(self, batch: Batch, clock: Clock) -> tuple[Losses, StepReport]:
         """Return the supervised term and both prototype consistencies."""
@@ -161,8 +143,7 @@ class CyclicPrototypeConsistency(StudentMethod):
         backward = backward_consistency(
             labelled_features, self._facing(unlabelled, split), batch.labels, self.settings.scale
         )
-        share = clock.semi_supervised_share / self.settings.ramp_share
-        weight = self.settings.consistency_weight * gaussian_ramp(share)
+        weight = self.settings.weight(clock, gaussian_ramp)
         terms = {
             "supervised": segmentation_loss(output.logits[:split], batch.labels),
             "forward": weight * forward,
@@ -196,10 +177,6 @@ class CyclicPrototypeConsistency(StudentMethod):
         if self.settings.pairing == "batch_mean":
             return prototypes.mean_over_images()
         return prototypes.paired_with(images)
-
-    def disagreement_of(self, answers: Answers) -> Tensor:
-        """Compare student and teacher, one of which answers."""
-        return answers.disagreement_of(self.student, self.averaged.network)
 
     def native_of(self, answers: Answers) -> Mapping[str, Tensor]:
         """Show the teacher's answer and both segmentations by prototypes.

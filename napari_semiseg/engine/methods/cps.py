@@ -20,17 +20,16 @@ from torch import Tensor
 
 from napari_semiseg.engine.methods.contract import (
     Clock,
-    MethodSettings,
     NativeMap,
     Paper,
     PatchMaps,
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ramped import RampedSettings
 from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.methods.two_networks import TwoNetworkMethod
 from napari_semiseg.engine.parts.answers import Answers
-from napari_semiseg.engine.parts.disagreement import total_variation
 from napari_semiseg.engine.parts.dropout_uncertainty import normalised_entropy
 from napari_semiseg.engine.parts.pseudo_labels import hard_labels
 from napari_semiseg.engine.parts.ramps import gaussian_ramp
@@ -39,7 +38,7 @@ from napari_semiseg.engine.planning.plan import Preset
 from napari_semiseg.engine.sampling.batches import Batch
 
 
-class CrossPseudoSupervisionSettings(MethodSettings):
+class CrossPseudoSupervisionSettings(RampedSettings):
     """Hyper-parameters of CPS."""
 
     pseudo_weight: float = Field(
@@ -51,10 +50,6 @@ class CrossPseudoSupervisionSettings(MethodSettings):
         "gaussian", title="Ramp",
         description="Let the weight rise slowly (the medical implementations), or have it from the "
         "start (the paper).",
-    )  # fmt: skip
-    ramp_share: float = Field(
-        1.0, gt=0, le=1, title="Ramp length",
-        description="Share of semi-supervised training over which the weight rises.",
     )  # fmt: skip
     crops: Literal["all", "unlabelled"] = Field(
         "all", title="Crops with pseudo-labels",
@@ -108,8 +103,7 @@ class CrossPseudoSupervision(TwoNetworkMethod):
         """Weight of the pseudo-labels at this moment."""
         if self.settings.ramp == "none":
             return self.settings.pseudo_weight
-        share = clock.semi_supervised_share / self.settings.ramp_share
-        return self.settings.pseudo_weight * gaussian_ramp(share)
+        return self.settings.pseudo_weight * gaussian_ramp(self.settings.ramp_position(clock))
 
     def cross_supervision(self, logits: Tensor, theirs: Tensor) -> Tensor:
         """Sum the cross-entropies of each network to the labels of the other.
@@ -133,8 +127,7 @@ class CrossPseudoSupervision(TwoNetworkMethod):
 
     def mean_of_networks(self, answers: Answers) -> Tensor:
         """Return the mean probabilities (B, C, *spatial) of both networks."""
-        mine = answers.probabilities_of(self.answering)
-        return (mine + answers.probabilities_of(self.answering_partner)) / 2
+        return answers.mean_of(*self.answering_networks)
 
     def uncertainty_of(self, answers: Answers) -> Tensor:
         """Return the normalised entropy (B, *spatial) of the mean of both networks."""
@@ -142,10 +135,7 @@ class CrossPseudoSupervision(TwoNetworkMethod):
 
     def disagreement_of(self, answers: Answers) -> Tensor:
         """Compare the two networks."""
-        return total_variation(
-            answers.probabilities_of(self.answering),
-            answers.probabilities_of(self.answering_partner),
-        )
+        return answers.disagreement_of(*self.answering_networks)
 
     def native_of(self, answers: Answers) -> Mapping[str, Tensor]:
         """Show what the other network says."""

@@ -7,6 +7,7 @@ labelled crops as ever, is penalised where its sizes leave a band around that.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -95,9 +96,7 @@ class Curriculum(SizeConstrainedMethod):
 
     def __init__(self, plan: Plan, settings: CurriculumSettings, fabric: Fabric) -> None:
         super().__init__(plan, settings, fabric)
-        name = settings.regressor
-        if name == "preset":
-            name = "resnext-101" if plan.preset == "paper" else "small"
+        name = self.by_preset(settings.regressor, paper="resnext-101", modern="small")
         regressor = SizeRegressor(
             plan.network.dimensions, plan.channels, plan.classes - 1, REGRESSOR_SIZES[name]
         )
@@ -112,22 +111,22 @@ class Curriculum(SizeConstrainedMethod):
         """Whether stage A is not over."""
         return clock.share < self.settings.regression_share
 
-    def phase(self, clock: Clock) -> Clock:
+    def stage(self, clock: Clock) -> Clock:
         """Return the clock of the stage, 0…1; the segmenter's warm start is a share of its own stage.
 
         Each stage is a training with the whole course of learning rates.
         """
         end = self.settings.regression_share
         if self.learns_sizes(clock):
-            return Clock(clock.step, clock.share / end)
+            return clock.within(0.0, end)
         first = clock.step if self.first_step is None else self.first_step
-        share = (clock.share - end) / (1.0 - end)
-        return Clock(clock.step - first, share, clock.warm_start_share)
+        steps = clock.step - first
+        return replace(clock.within(end, 1.0), step=steps, warm_start_share=clock.warm_start_share)
 
     def crops(self, clock: Clock) -> tuple[int, int]:
         """Ask for labelled crops only while sizes are learnt."""
         if not self.learns_sizes(clock):
-            return super().crops(self.phase(clock))
+            return super().crops(self.stage(clock))
         usual = self.plan.recipe.labelled_alone
         usual = PAPER_REGRESSOR_CROPS if self.plan.preset == "paper" else usual
         return self.settings.regressor_crops or usual, 0
@@ -135,10 +134,10 @@ class Curriculum(SizeConstrainedMethod):
     def training_step(self, batch: Batch, clock: Clock) -> StepReport:
         """Optimise the regressor in stage A, the segmenter in stage B."""
         if self.learns_sizes(clock):
-            return self._learn_sizes(batch, self.phase(clock))
+            return self._learn_sizes(batch, self.stage(clock))
         if self.first_step is None:
             self._begin_segmenting(clock)
-        return super().training_step(batch, self.phase(clock))
+        return super().training_step(batch, self.stage(clock))
 
     def _learn_sizes(self, batch: Batch, clock: Clock) -> StepReport:
         """Regress the sizes of labelled crops; where a voxel is ignored, a size is not known."""

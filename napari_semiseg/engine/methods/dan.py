@@ -9,20 +9,20 @@ discriminator on unlabelled ones; then the discriminator learns from all crops.
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from napari_semiseg.engine.methods.adversarial import (
-    AdversarialMethod,
+    CropDiscriminatorMethod,
     RampedAdversarialSettings,
 )
 from napari_semiseg.engine.methods.contract import Clock, Paper, StepCost, StepReport
 from napari_semiseg.engine.methods.student import Losses
-from napari_semiseg.engine.networks.discriminator import Discriminator
-from napari_semiseg.engine.parts.adversarial import deception_loss, real_then_made
+from napari_semiseg.engine.networks.heads import NetworkOutput
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.sampling.batches import Batch
 
 
-class DeepAdversarialNetwork(AdversarialMethod):
+class DeepAdversarialNetwork(CropDiscriminatorMethod):
     """Segmentations of unlabelled crops that a discriminator takes for those of labelled ones."""
 
     key = "dan"
@@ -41,26 +41,21 @@ class DeepAdversarialNetwork(AdversarialMethod):
     Settings = RampedAdversarialSettings
     settings: RampedAdversarialSettings
 
-    def build_discriminator(self) -> Discriminator:
-        """Build a discriminator of C probabilities and the image."""
-        network = self.plan.network
-        filters = self.discriminator_filters(share=4, most=64)
-        return Discriminator(network.dimensions, network.classes, network.channels, filters)
+    @property
+    def judged_channels(self) -> int:
+        """C probabilities."""
+        return self.plan.classes
+
+    def judged(self, output: NetworkOutput) -> Tensor:
+        """Return the probabilities."""
+        return torch.softmax(output.logits.float(), dim=1)
 
     def losses(self, batch: Batch, clock: Clock) -> tuple[Losses, StepReport]:
         """Return the supervised and the adversarial term."""
-        logits = self.student(batch.images).logits
-        unlabelled = torch.softmax(logits[batch.labelled :].float(), dim=1)
-        weight = self.settings.weight(clock)
-        deception = deception_loss(self.adversary.judge(unlabelled, batch.images[batch.labelled :]))
+        output = self.student(batch.images)
+        deception, scalars = self.deceive(output, batch, clock)
         terms = {
-            "supervised": segmentation_loss(logits[: batch.labelled], batch.labels),
-            "adversarial": weight * deception,
+            "supervised": segmentation_loss(output.logits[: batch.labelled], batch.labels),
+            "adversarial": deception,
         }
-        return terms, {"weight": weight, "adversarial loss": deception.item()}
-
-    def train_discriminator(self, batch: Batch) -> StepReport:
-        """Show it what the segmenter would now answer on all crops."""
-        answers = torch.softmax(self.output_now(batch.images).logits.float(), dim=1)
-        truth = real_then_made(batch.labelled, batch.unlabelled, answers.device)
-        return self.adversary.learn(answers, batch.images, truth)
+        return terms, scalars

@@ -25,11 +25,9 @@ from napari_semiseg.engine.methods.contract import (
 )
 from napari_semiseg.engine.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
 from napari_semiseg.engine.methods.student import MAP_PASSES, Losses
-from napari_semiseg.engine.networks.heads import NetworkOutput
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.dropout_uncertainty import (
     dropout_active,
-    input_noise,
     normalised_entropy,
 )
 from napari_semiseg.engine.parts.feature_uncertainty import (
@@ -125,12 +123,6 @@ class DoubleUncertainty(MeanTeacher):
         self.averaged.network.train()
         passes = repeat_passes(self.averaged, images, self.settings.passes, self.settings.noise)
         return normalised_entropy(passes.probabilities), passes.scaled_variance()
-
-    def one_pass(self, images: Tensor) -> NetworkOutput:
-        """One noisy pass of the teacher with dropout on: what the student agrees with."""
-        self.averaged.network.train()
-        output: NetworkOutput = self.averaged(input_noise(images, self.settings.noise))
-        return output
 
     def native_of(self, answers: Answers) -> Mapping[str, Tensor]:
         """Add both uncertainties, from dropout passes of the network that answers."""

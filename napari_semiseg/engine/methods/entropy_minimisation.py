@@ -11,11 +11,11 @@ from pydantic import Field
 
 from napari_semiseg.engine.methods.contract import (
     Clock,
-    MethodSettings,
     Paper,
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ramped import RampedSettings
 from napari_semiseg.engine.methods.student import Losses, StudentMethod
 from napari_semiseg.engine.parts.dropout_uncertainty import normalised_entropy
 from napari_semiseg.engine.parts.ramps import stepped_ramp
@@ -23,16 +23,12 @@ from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.sampling.batches import Batch
 
 
-class EntropyMinimisationSettings(MethodSettings):
+class EntropyMinimisationSettings(RampedSettings):
     """Hyper-parameters of entropy minimisation, with the values of the 3D experiments."""
 
     entropy_weight: float = Field(
         0.1, ge=0, le=100, title="Entropy weight",
         description="Final weight of the wish to be sure.",
-    )  # fmt: skip
-    ramp_share: float = Field(
-        1.0, gt=0, le=1, title="Ramp length",
-        description="Share of semi-supervised training over which the weight rises.",
     )  # fmt: skip
 
 
@@ -57,8 +53,7 @@ class EntropyMinimisation(StudentMethod):
         """Return the supervised term and the entropy of labelled and unlabelled crops."""
         logits = self.student(batch.images).logits
         entropies = normalised_entropy(torch.softmax(logits.float(), dim=1))
-        share = min(clock.semi_supervised_share / self.settings.ramp_share, 1.0)
-        weight = self.settings.entropy_weight * stepped_ramp(share)
+        weight = self.settings.entropy_weight * stepped_ramp(self.settings.ramp_position(clock))
         terms = {
             "supervised": segmentation_loss(logits[: batch.labelled], batch.labels),
             "entropy": weight * entropies.mean(),

@@ -12,22 +12,23 @@ from typing import Any
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_semiseg.engine.methods.contract import (
     Clock,
-    MethodSettings,
     Paper,
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.pseudo_labelling import PseudoLabelMethod
+from napari_semiseg.engine.methods.pseudo_labelling import (
+    WeakToStrongMethod,
+    WeakToStrongSettings,
+)
 from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.box_mixing import random_boxes
 from napari_semiseg.engine.parts.pseudo_labels import (
     PseudoLabelLoss,
-    confident_labels,
     pseudo_label_loss,
 )
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED, segmentation_loss
@@ -36,13 +37,9 @@ from napari_semiseg.engine.planning.plan import Preset
 from napari_semiseg.engine.sampling.batches import Batch
 
 
-class FixMatchSettings(MethodSettings):
+class FixMatchSettings(WeakToStrongSettings):
     """Hyper-parameters of FixMatch."""
 
-    confidence_threshold: float = Field(
-        0.95, ge=0, le=1, title="Confidence threshold (τ)",
-        description="Probability from which a label of the weak view is learnt.",
-    )  # fmt: skip
     unlabelled_weight: float = Field(
         1.0, ge=0, le=100, title="Unlabelled weight (λ)",
         description="Weight of the unlabelled crops.",
@@ -52,10 +49,6 @@ class FixMatchSettings(MethodSettings):
         description="Cross-entropy over all voxels (the paper), the overlap of the labelled ones, or "
         "half of each.",
     )  # fmt: skip
-    strength: float = Field(
-        1.0, ge=0, le=3, title="Strength",
-        description="Factor of the intensity changes of the strong view.",
-    )  # fmt: skip
     erased_edge: float = Field(
         0.5, ge=0, lt=1, title="Erased box",
         description="Largest edge of the box that the strong view hides, as a share of the crop's; "
@@ -63,7 +56,7 @@ class FixMatchSettings(MethodSettings):
     )  # fmt: skip
 
 
-class FixMatch(PseudoLabelMethod):
+class FixMatch(WeakToStrongMethod):
     """Confident labels of weak views, learnt from strong views."""
 
     key = "fixmatch"
@@ -87,15 +80,6 @@ class FixMatch(PseudoLabelMethod):
         """Let averaged weights answer, as in the paper."""
         return {"recipe.average_decay": 0.999} if preset == "paper" else {}
 
-    @property
-    def labelling(self) -> nn.Module:
-        """The student labels for itself."""
-        return self.student
-
-    def choose(self, probabilities: Tensor) -> Tensor:
-        """Believe confident voxels."""
-        return confident_labels(probabilities, self.settings.confidence_threshold)
-
     def losses(self, batch: Batch, clock: Clock) -> tuple[Losses, StepReport]:
         """Return the supervised term and what the strong views make of the weak views' labels."""
         split = batch.labelled
@@ -117,12 +101,9 @@ class FixMatch(PseudoLabelMethod):
 
     def boxes(self, images: Tensor) -> Tensor:
         """Draw what each crop hides, (B, *spatial) bool."""
-        spatial = images.shape[2:]
-        largest = self.settings.erased_edge ** len(spatial)
+        largest = self.settings.erased_edge ** (images.dim() - 2)
         chance = 1.0 if largest else 0.0
-        return random_boxes(
-            len(images), spatial, (0.0, largest), aspect=1.0, chance=chance, device=images.device
-        )
+        return random_boxes(images, (0.0, largest), aspect=1.0, chance=chance)
 
     def second_answer(self, answers: Answers) -> Tensor:
         """Return what the answering network says to a strong view."""

@@ -53,11 +53,7 @@ class InterpolationConsistency(MeanTeacher):
     cost = StepCost(forward=2.5, backward=1.5)
     Settings = InterpolationConsistencySettings
     settings: InterpolationConsistencySettings
-
-    def crops(self, clock: Clock) -> tuple[int, int]:
-        """Ask for at least two unlabelled crops: one alone cannot be mixed."""
-        labelled, unlabelled = super().crops(clock)
-        return labelled, max(2, unlabelled) if unlabelled else 0
+    least_unlabelled = 2  # one alone cannot be mixed
 
     def losses(self, batch: Batch, clock: Clock) -> tuple[Losses, StepReport]:
         """Return the supervised term and the consistency on mixed crops."""

@@ -21,32 +21,28 @@ from torch import Tensor
 from napari_semiseg.engine.methods.branched import BranchedMethod, probabilities_of
 from napari_semiseg.engine.methods.contract import (
     Clock,
-    MethodSettings,
     NativeMap,
     Paper,
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ramped import RampedConsistencySettings
 from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.ramps import gaussian_ramp
-from napari_semiseg.engine.parts.segmentation_loss import dice_loss, segmentation_loss
+from napari_semiseg.engine.parts.segmentation_loss import loss_on_labels
 from napari_semiseg.engine.parts.sharpening import sharpen
 from napari_semiseg.engine.parts.spread import mean_total_variation
 from napari_semiseg.engine.sampling.batches import Batch
 
 
-class MutualDecodersSettings(MethodSettings):
+class MutualDecodersSettings(RampedConsistencySettings):
     """Hyper-parameters of MC-Net+."""
 
     consistency_weight: float = Field(
         0.1, ge=0, le=100, title="Consistency weight",
         description="Final weight of the agreement, summed over all pairs of decoders; 1 in the "
         "authors' code for 3D scans.",
-    )  # fmt: skip
-    ramp_share: float = Field(
-        1.0, gt=0, le=1, title="Ramp length",
-        description="Share of semi-supervised training over which the weight rises.",
     )  # fmt: skip
     supervised_weight: float = Field(
         0.5, gt=0, le=100, title="Supervised weight",
@@ -105,9 +101,7 @@ class MutualDecoders(BranchedMethod):
     def losses(self, batch: Batch, clock: Clock) -> tuple[Losses, StepReport]:
         """Return the supervised term and the mutual consistency on all crops."""
         branches = self.student(batch.images).branches
-        weight = self.settings.consistency_weight * gaussian_ramp(
-            clock.semi_supervised_share / self.settings.ramp_share
-        )
+        weight = self.settings.weight(clock, gaussian_ramp)
         labelled = [logits[: batch.labelled] for logits in branches]
         terms = {
             "supervised": self.supervise(labelled, batch.labels),
@@ -119,10 +113,7 @@ class MutualDecoders(BranchedMethod):
 
     def supervise(self, branches: Sequence[Tensor], labels: Tensor) -> Tensor:
         """Sum the weighted losses of the decoders."""
-        if self.settings.supervised == "dice":
-            each = [dice_loss(answer, labels) for answer in probabilities_of(branches)]
-        else:
-            each = [segmentation_loss(logits, labels) for logits in branches]
+        each = [loss_on_labels(logits, labels, self.settings.supervised) for logits in branches]
         return self.settings.supervised_weight * torch.stack(each).sum()
 
     def mutual_consistency(self, branches: Sequence[Tensor]) -> Tensor:

@@ -22,6 +22,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ramped import RampedConsistencySettings
 from napari_semiseg.engine.methods.student import Losses, StudentMethod
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.disagreement import total_variation
@@ -31,17 +32,9 @@ from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.sampling.batches import Batch
 
 
-class SelfConsistencySettings(MethodSettings):
+class SelfConsistencySettings(RampedConsistencySettings):
     """Hyper-parameters of a network that is its own teacher, as in the 3D experiments."""
 
-    consistency_weight: float = Field(
-        0.1, ge=0, le=100, title="Consistency weight",
-        description="Final weight of the agreement of the network with itself.",
-    )  # fmt: skip
-    ramp_share: float = Field(
-        1.0, gt=0, le=1, title="Ramp length",
-        description="Share of semi-supervised training over which the weight rises.",
-    )  # fmt: skip
     noise: float = Field(
         0.1, ge=0, le=1, title="Input noise",
         description="Deviation of the noise on unlabelled crops (scans have deviation 1).",
@@ -61,8 +54,7 @@ class SelfConsistency(StudentMethod):
         logits = self.student(torch.cat([batch.images[:split], noisy])).logits
         answer = torch.softmax(logits[split:].float(), dim=1)
         consistency, scalars = self.consistency(answer, batch)
-        share = clock.semi_supervised_share / self.settings.ramp_share
-        weight = self.settings.consistency_weight * stepped_ramp(min(share, 1.0))
+        weight = self.settings.weight(clock, stepped_ramp)
         terms = {
             "supervised": segmentation_loss(logits[:split], batch.labels),
             "consistency": weight * consistency,

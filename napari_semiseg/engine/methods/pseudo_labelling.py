@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from napari_semiseg.engine.methods.contract import NativeMap
+from napari_semiseg.engine.methods.contract import MethodSettings, NativeMap
 from napari_semiseg.engine.methods.student import StudentMethod
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.disagreement import total_variation
-from napari_semiseg.engine.parts.pseudo_labels import PseudoLabels
+from napari_semiseg.engine.parts.pseudo_labels import PseudoLabels, confident_labels
 
 PSEUDO_LABEL = NativeMap("pseudo_label", "Pseudo-label", look="classes", channels="classes")
 CONFIDENCE = NativeMap("confidence", "Confidence of the pseudo-label", look="share")
@@ -84,3 +85,31 @@ class PseudoLabelMethod(StudentMethod):
         """Return the labels that are made of the labelling network's answer."""
         probabilities = answers.probabilities_of(self.labelling)
         return PseudoLabels(probabilities, self.choose(probabilities))
+
+
+class WeakToStrongSettings(MethodSettings):
+    """What a network believes of its own answers, and how hard it is to learn them again."""
+
+    confidence_threshold: float = Field(
+        0.95, ge=0, le=1, title="Confidence threshold (τ)",
+        description="Probability from which a label of the weak view is learnt.",
+    )  # fmt: skip
+    strength: float = Field(
+        1.0, ge=0, le=3, title="Strength",
+        description="Factor of the intensity changes of a strong view.",
+    )  # fmt: skip
+
+
+class WeakToStrongMethod(PseudoLabelMethod):
+    """A student that learns from strong views what it is sure of in weak ones."""
+
+    settings: WeakToStrongSettings
+
+    @property
+    def labelling(self) -> nn.Module:
+        """The student labels for itself."""
+        return self.student
+
+    def choose(self, probabilities: Tensor) -> Tensor:
+        """Believe confident voxels."""
+        return confident_labels(probabilities, self.settings.confidence_threshold)

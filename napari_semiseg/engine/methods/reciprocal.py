@@ -31,7 +31,7 @@ from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.dropout_uncertainty import normalised_entropy
 from napari_semiseg.engine.parts.gradient_agreement import dot_and_cosine
 from napari_semiseg.engine.parts.pseudo_labels import hard_labels
-from napari_semiseg.engine.parts.segmentation_loss import cross_entropy, segmentation_loss
+from napari_semiseg.engine.parts.segmentation_loss import cross_entropy, loss_on_labels
 from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.sampling.batches import Batch
 
@@ -124,16 +124,10 @@ class ReciprocalLearning(StudentMethod):
         """Whether the student has begun; before that the teacher answers."""
         self.baseline = 0.0
 
-    def pretraining_end(self, clock: Clock) -> float:
-        """Share of the budget at which the student begins: the end of the warm start, if any."""
-        return clock.warm_start_share or self.settings.pretraining_share
-
-    def crops(self, clock: Clock) -> tuple[int, int]:
-        """Ask for labelled crops only while the teacher is pre-trained."""
-        recipe = self.plan.recipe
-        if clock.share < self.pretraining_end(clock):
-            return recipe.labelled_alone, 0
-        return recipe.labelled, recipe.unlabelled
+    @property
+    def pretraining_share(self) -> float:
+        """The teacher's own start."""
+        return self.settings.pretraining_share
 
     def phase(self, clock: Clock) -> Clock:
         """Return the clock that learning rates follow.
@@ -141,30 +135,26 @@ class ReciprocalLearning(StudentMethod):
         The paper's two phases are two trainings, each with the whole course of learning rates. With a
         warm start they are one: to anneal the teacher twice costs more than short budgets have.
         """
-        end = self.pretraining_end(clock)
         if clock.warm_start_share:
             return clock
-        if clock.share < end:
-            return Clock(clock.step, clock.share / end)
-        steps = clock.step * (1.0 - end / clock.share) if clock.share else clock.step
-        return Clock(round(steps), (clock.share - end) / (1.0 - end))
+        end = self.pretraining_share
+        return clock.within(end, 1.0) if self.begun(clock) else clock.within(0.0, end)
 
     def training_step(self, batch: Batch, clock: Clock) -> StepReport:
         """Pre-train the teacher, or take one reciprocal step of student and teacher."""
-        if not batch.unlabelled or clock.share < self.pretraining_end(clock):
+        if not batch.unlabelled or not self.begun(clock):
             return self._pretrain(batch, self.phase(clock))
         if not self.started:
             self._start_student()
         self.student.train()
         if self.settings.teacher == "frozen":
-            return self._follow_frozen_teacher(batch, self.phase(clock))
+            return self.minimise(self.losses(batch, clock)[0], clock)
         return self._reciprocal_step(batch, self.phase(clock))
 
     def _pretrain(self, batch: Batch, clock: Clock) -> StepReport:
         self.teacher.train()
         logits = self.teacher(batch.images[: batch.labelled]).logits
-        plain = self.settings.pretraining_loss == "cross-entropy"
-        loss = (cross_entropy if plain else segmentation_loss)(logits, batch.labels)
+        loss = loss_on_labels(logits, batch.labels, self.settings.pretraining_loss)
         stepped = self._optimise_teacher(loss, clock)
         if stepped and self.averaged is not None and not self.started:
             self.averaged.update(self.teacher)
@@ -172,21 +162,15 @@ class ReciprocalLearning(StudentMethod):
 
     def _start_student(self) -> None:
         """Hand over: from here on the student is what answers and what is averaged."""
-        start = self.settings.student_start
-        if start == "preset":
-            start = "random" if self.plan.preset == "paper" else "teacher"
-        if start == "teacher":
+        if (
+            self.by_preset(self.settings.student_start, paper="random", modern="teacher")
+            == "teacher"
+        ):
             # Not from its average, which after few steps lags far behind.
             self.student.load_state_dict(self.teacher.state_dict())
         if self.averaged is not None:
             self.averaged.updates = 0
         self.started = True
-
-    def _follow_frozen_teacher(self, batch: Batch, clock: Clock) -> StepReport:
-        terms, _ = self.losses(batch, clock)
-        stepped = self._optimise_student(terms["pseudo-labels"], clock)
-        self._average(stepped)
-        return _report(terms, {}, stepped)
 
     def _reciprocal_step(self, batch: Batch, clock: Clock) -> StepReport:
         # The teacher's graphs are kept until its own step; the labelled pass comes first, because
@@ -208,7 +192,8 @@ class ReciprocalLearning(StudentMethod):
         if self.settings.student_supervised_weight:
             loss = self.settings.student_supervised_weight * self._examine(batch, clock)
             stepped = self._optimise_student(loss, clock) and stepped
-        self._average(stepped)
+        if stepped and self.averaged is not None:
+            self.averaged.update(self.student)
         terms = {"pseudo-labels": followed, "teacher supervised": taught}
         return _report(terms, {"feedback": feedback} | scalars, stepped)
 
@@ -279,10 +264,6 @@ class ReciprocalLearning(StudentMethod):
         recipe = self.plan.recipe
         return optimise(self.fabric, self.teacher, self.teacher_optimiser, loss, recipe, clock)
 
-    def _average(self, stepped: bool) -> None:
-        if stepped and self.averaged is not None:
-            self.averaged.update(self.student)
-
     @property
     def answering(self) -> nn.Module:
         """The student or its averaged weights; before the student has begun, the teacher's."""
@@ -292,8 +273,7 @@ class ReciprocalLearning(StudentMethod):
 
     def uncertainty_of(self, answers: Answers) -> Tensor:
         """Uncertain is where student and teacher are not of one mind."""
-        student = answers.probabilities_of(self.answering)
-        return normalised_entropy((student + answers.probabilities_of(self.teacher)) / 2)
+        return normalised_entropy(answers.mean_of(self.answering, self.teacher))
 
     def disagreement_of(self, answers: Answers) -> Tensor | None:
         """Compare student and teacher, once the student has begun."""

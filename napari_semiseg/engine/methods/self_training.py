@@ -35,7 +35,7 @@ from napari_semiseg.engine.parts.connected_components import largest_components
 from napari_semiseg.engine.parts.pseudo_labels import confident_labels
 from napari_semiseg.engine.parts.segmentation_loss import (
     IGNORED,
-    cross_entropy,
+    loss_on_labels,
     segmentation_loss,
 )
 from napari_semiseg.engine.planning.plan import Plan
@@ -108,14 +108,17 @@ class SelfTraining(PseudoLabelMethod):
     @property
     def from_scratch(self) -> bool:
         """Whether each round starts from random weights."""
-        preset = "scratch" if self.plan.preset == "paper" else "continue"
-        start = self.settings.start
-        return (preset if start == "preset" else start) == "scratch"
+        return self.by_preset(self.settings.start, paper="scratch", modern="continue") == "scratch"
+
+    @property
+    def pretraining_share(self) -> float:
+        """A start as long as every round."""
+        return 1 / (self.settings.rounds + 1)
 
     def bounds(self, round_: int, clock: Clock) -> tuple[float, float]:
         """Return the shares of the budget at which a round begins and ends; 0 is the start."""
         rounds = self.settings.rounds
-        first = clock.warm_start_share or 1 / (rounds + 1)
+        first = self.pretraining_end(clock)
         if round_ == 0:
             return 0.0, first
         length = (1.0 - first) / rounds
@@ -126,13 +129,6 @@ class SelfTraining(PseudoLabelMethod):
         begun = [self.bounds(number, clock)[0] for number in range(1, self.settings.rounds + 1)]
         return sum(clock.share >= share for share in begun)
 
-    def crops(self, clock: Clock) -> tuple[int, int]:
-        """Ask for labelled crops only before the first round."""
-        recipe = self.plan.recipe
-        if self.round_at(clock) == 0:
-            return recipe.labelled_alone, 0
-        return recipe.labelled, recipe.unlabelled
-
     def phase(self, clock: Clock) -> Clock:
         """Return the clock that learning rates follow.
 
@@ -141,19 +137,14 @@ class SelfTraining(PseudoLabelMethod):
         """
         if not self.from_scratch:
             return clock
-        begin, end = self.bounds(self.round_at(clock), clock)
-        before = begin / clock.share if clock.share else 0.0
-        return Clock(
-            step=round(clock.step * (1.0 - before)),
-            share=min(1.0, (clock.share - begin) / (end - begin)),
-        )
+        return clock.within(*self.bounds(self.round_at(clock), clock))
 
     def training_step(self, batch: Batch, clock: Clock) -> StepReport:
         """Begin a round when it is time, then learn from the labels at hand."""
         current = self.round_at(clock)
         if current > self.round:
             self.begin(current)
-        report = super().training_step(batch, self.phase(clock))
+        report = super().training_step(batch, clock)
         return report | {"round": float(self.round)}
 
     def begin(self, round_: int) -> None:
@@ -186,8 +177,7 @@ class SelfTraining(PseudoLabelMethod):
         split = batch.labelled
         taught = self.label(batch.plain_images[split:])
         logits = self.student(batch.images).logits
-        plain = self.settings.pseudo_label_loss == "cross-entropy"
-        followed = (cross_entropy if plain else segmentation_loss)(logits[split:], taught.labels)
+        followed = loss_on_labels(logits[split:], taught.labels, self.settings.pseudo_label_loss)
         terms = {
             "supervised": segmentation_loss(logits[:split], batch.labels),
             "pseudo-labels": self.settings.pseudo_label_weight * followed,

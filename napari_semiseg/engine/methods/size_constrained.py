@@ -23,9 +23,8 @@ from pydantic import Field
 from torch import Tensor
 
 from napari_semiseg.engine.methods.contract import Clock, MethodSettings, StepReport
-from napari_semiseg.engine.methods.optimisation import optimise
 from napari_semiseg.engine.methods.student import Losses, StudentMethod
-from napari_semiseg.engine.parts.segmentation_loss import cross_entropy, segmentation_loss
+from napari_semiseg.engine.parts.segmentation_loss import loss_on_labels
 from napari_semiseg.engine.parts.size_bounds import (
     bound_penalty,
     mean_over_known,
@@ -100,6 +99,7 @@ class SizeConstrainedMethod(StudentMethod):
     """A segmenter whose sizes on unlabelled crops are held near wanted ones."""
 
     unsupervised_terms = ("size",)
+    expects_sizes = True
     settings: SizeConstraintSettings
 
     def __init__(self, plan: Plan, settings: SizeConstraintSettings, fabric: Fabric) -> None:
@@ -135,9 +135,7 @@ class SizeConstrainedMethod(StudentMethod):
     @property
     def penalty(self) -> str:
         """Which penalty is minimised, ``"voxels"`` or ``"relative"``."""
-        if self.settings.penalty != "preset":
-            return self.settings.penalty
-        return "voxels" if self.plan.preset == "paper" else "relative"
+        return self.by_preset(self.settings.penalty, paper="voxels", modern="relative")
 
     @abstractmethod
     def wanted_sizes(self, batch: Batch) -> WantedSizes:
@@ -145,23 +143,15 @@ class SizeConstrainedMethod(StudentMethod):
 
     def training_step(self, batch: Batch, clock: Clock) -> StepReport:
         """Optimise once on all crops, or on labelled and unlabelled ones in turn."""
-        if self.settings.steps == "joint" or not batch.unlabelled or not clock.warm:
+        if self.settings.steps == "joint" or not batch.unlabelled or not self.begun(clock):
             return super().training_step(batch, clock)
         self.student.train()
-        report = self._step_down(self.supervised_losses(batch), clock)
+        report = self.minimise(self.supervised_losses(batch), clock)
         logits = self.student(batch.images[batch.labelled :]).logits
         size, scalars = self.size_penalty(logits, self.wanted_sizes(batch))
-        second = self._step_down({"size": size}, clock)
+        second = self.minimise({"size": size}, clock)
         loss = report["loss"] + second["loss"]
         return report | second | scalars | {"loss": loss}
-
-    def _step_down(self, terms: Losses, clock: Clock) -> StepReport:
-        recipe, loss = self.plan.recipe, torch.stack(list(terms.values())).sum()
-        stepped = optimise(self.fabric, self.student, self.optimiser, loss, recipe, clock)
-        if stepped and self.averaged is not None:
-            self.averaged.update(self.student)
-        report = {name: term.item() for name, term in terms.items()}
-        return report | {"loss": loss.item()} | ({} if stepped else {"skipped": 1.0})
 
     def losses(self, batch: Batch, clock: Clock) -> tuple[Losses, StepReport]:
         """Return the supervised term and the penalty on the sizes of unlabelled crops."""
@@ -176,10 +166,10 @@ class SizeConstrainedMethod(StudentMethod):
         return {"supervised": self._supervised(logits, batch.labels)}
 
     def _supervised(self, logits: Tensor, labels: Tensor) -> Tensor:
-        chosen = self.settings.supervised
-        if chosen == "preset":
-            chosen = "cross-entropy" if self.plan.preset == "paper" else "dice+cross-entropy"
-        return (cross_entropy if chosen == "cross-entropy" else segmentation_loss)(logits, labels)
+        kind = self.by_preset(
+            self.settings.supervised, paper="cross-entropy", modern="dice+cross-entropy"
+        )
+        return loss_on_labels(logits, labels, kind)
 
     def size_penalty(self, logits: Tensor, wanted: WantedSizes) -> tuple[Tensor, StepReport]:
         """Return the weighted penalty of the sizes in ``logits`` (Bu, C, *spatial).

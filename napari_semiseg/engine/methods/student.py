@@ -53,15 +53,19 @@ class StudentMethod(Method):
 
     def __init__(self, plan: Plan, settings: MethodSettings, fabric: Fabric) -> None:
         super().__init__(plan, settings, fabric)
-        network = self.build(
-            dropout=plan.network.dropout or self.needs_dropout,
-            signed_distance_head=self.needs_signed_distance,
-        )
+        network = self.build_student()
         decay = self.decay
         self.student, self.optimiser = fabric.setup(network, make_optimiser(network, plan.recipe))
         self.averaged: AveragedTeacher | None = None
         if decay is not None:
             self.averaged = AveragedTeacher(self.student, decay)
+
+    def build_student(self) -> nn.Module:
+        """Build the plan's network with what the method needs of it."""
+        return self.build(
+            dropout=self.plan.network.dropout or self.needs_dropout,
+            signed_distance_head=self.needs_signed_distance,
+        )
 
     @property
     def decay(self) -> float | None:
@@ -73,18 +77,37 @@ class StudentMethod(Method):
         """Return the weighted terms whose sum is minimised, and further scalars to plot."""
 
     def training_step(self, batch: Batch, clock: Clock) -> StepReport:
-        """Optimise the student once, then move the averaged weights."""
-        self.student.train()
-        if batch.unlabelled and clock.warm:
+        """Optimise what learns once, then move the averaged weights."""
+        for network in self.learning:
+            network.train()
+        if batch.unlabelled and self.begun(clock):
             terms, scalars = self.losses(batch, clock)
         else:
             terms, scalars = self.supervised_losses(batch), {}
+        return self.minimise(terms, clock) | scalars
+
+    def minimise(self, terms: Losses, clock: Clock) -> StepReport:
+        """Take one step down the sum of ``terms``; report each, and whether the step was left out."""
         loss = torch.stack(list(terms.values())).sum()
+        stepped = self.step_down(loss, self.phase(clock))
+        report = {"loss": loss.item()} | {name: term.item() for name, term in terms.items()}
+        return report | ({} if stepped else {"skipped": 1.0})
+
+    def step_down(self, loss: Tensor, clock: Clock) -> bool:
+        """Optimise the student and its average; return False where the step was left out."""
         stepped = optimise(self.fabric, self.student, self.optimiser, loss, self.plan.recipe, clock)
         if stepped and self.averaged is not None:
             self.averaged.update(self.student)
-        report = {"loss": loss.item()} | {name: term.item() for name, term in terms.items()}
-        return report | scalars | ({} if stepped else {"skipped": 1.0})
+        return stepped
+
+    def phase(self, clock: Clock) -> Clock:
+        """Return the clock that learning rates follow: another one where phases are trainings."""
+        return clock
+
+    @property
+    def learning(self) -> list[nn.Module]:
+        """The networks that learn by a gradient."""
+        return [self.student]
 
     def supervised_losses(self, batch: Batch) -> Losses:
         """Return the terms on labelled crops alone: the warm start, and all of supervised training."""
@@ -140,11 +163,9 @@ class StudentMethod(Method):
                     noise=0.0,
                 )
             return normalised_entropy(mean)
-        probabilities = answers.probabilities_of(network)
         if self.averaged is None:
-            return normalised_entropy(probabilities)
-        other = self.student if network is self.averaged.network else self.averaged.network
-        return normalised_entropy((probabilities + answers.probabilities_of(other)) / 2)
+            return normalised_entropy(answers.probabilities_of(network))
+        return normalised_entropy(answers.mean_of(self.student, self.averaged.network))
 
     @property
     def uncertainty_source(self) -> str:

@@ -14,7 +14,7 @@ then differ by their starts alone. Both can be had.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import torch
@@ -32,8 +32,8 @@ from napari_semiseg.engine.methods.contract import (
     StepReport,
     in_fast_layout,
 )
-from napari_semiseg.engine.methods.optimisation import descend, make_optimiser
-from napari_semiseg.engine.methods.student import MAP_PASSES, Losses, StudentMethod
+from napari_semiseg.engine.methods.several_networks import SeveralNetworkMethod
+from napari_semiseg.engine.methods.student import MAP_PASSES, Losses
 from napari_semiseg.engine.parts.dropout_uncertainty import (
     dropout_active,
     mean_of_passes,
@@ -42,7 +42,6 @@ from napari_semiseg.engine.parts.dropout_uncertainty import (
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.parts.soft_labels import soft_segmentation_loss
 from napari_semiseg.engine.parts.spread import mean_total_variation
-from napari_semiseg.engine.parts.teacher import AveragedTeacher
 from napari_semiseg.engine.parts.view_fusion import (
     agreeing_share,
     fuse_the_others,
@@ -105,7 +104,7 @@ class MultiViewSettings(MethodSettings):
     )  # fmt: skip
 
 
-class MultiViewCoTraining(StudentMethod):
+class MultiViewCoTraining(SeveralNetworkMethod):
     """Three networks on three views that teach one another.
 
     The student of the base class sees crops as they lie; `partners` are the others.
@@ -136,20 +135,21 @@ class MultiViewCoTraining(StudentMethod):
     def __init__(self, plan: Plan, settings: MultiViewSettings, fabric: Fabric) -> None:
         super().__init__(plan, settings, fabric)
         self.views = list(VIEWS[plan.network.dimensions].values())
-        self.partners: dict[str, nn.Module] = {}
-        self.partner_optimisers: dict[str, Any] = {}
-        self.averaged_partners: dict[str, AveragedTeacher] = {}
-        for name, view in list(VIEWS[plan.network.dimensions].items())[1:]:
-            # Strides turn with the crop: what the plan does not pool stays so in every view.
-            network = self.build(
-                dropout=plan.network.dropout or self.needs_dropout,
-                strides=tuple(view.reorder(stride) for stride in plan.network.strides),
+
+    def build_partners(self) -> Mapping[str, nn.Module]:
+        """Build the networks of the other views; strides turn with the crop.
+
+        What the plan does not pool stays so in every view.
+        """
+        _, *others = VIEWS[self.plan.network.dimensions].items()
+        dropout, strides = self.plan.network.dropout, self.plan.network.strides
+        return {
+            name: self.build(
+                dropout=dropout or self.needs_dropout,
+                strides=tuple(view.reorder(stride) for stride in strides),
             )
-            self.partners[name], self.partner_optimisers[name] = fabric.setup(
-                network, make_optimiser(network, plan.recipe)
-            )
-            if self.decay is not None:
-                self.averaged_partners[name] = AveragedTeacher(self.partners[name], self.decay)
+            for name, view in others
+        }
 
     def build(self, **changes: Any) -> nn.Module:
         """Build a network of the plan, flat where the settings ask for it."""
@@ -160,55 +160,9 @@ class MultiViewCoTraining(StudentMethod):
         return network
 
     @property
-    def learning(self) -> list[nn.Module]:
-        """The networks of the three views."""
-        return [self.student, *self.partners.values()]
-
-    @property
-    def answering_networks(self) -> list[nn.Module]:
-        """The networks that answer at inference, or their averages."""
-        averages = [average.network for average in self.averaged_partners.values()]
-        return [self.answering, *(averages or self.partners.values())]
-
-    def first_stage_end(self, clock: Clock) -> float:
-        """Share of the budget at which co-training begins: the end of the warm start, if any."""
-        return clock.warm_start_share or self.settings.supervised_share
-
-    def crops(self, clock: Clock) -> tuple[int, int]:
-        """Ask for labelled crops only in the first stage."""
-        recipe = self.plan.recipe
-        if clock.share < self.first_stage_end(clock):
-            return recipe.labelled_alone, 0
-        return recipe.labelled, recipe.unlabelled
-
-    def training_step(self, batch: Batch, clock: Clock) -> StepReport:
-        """Optimise all networks once, each with its own optimiser."""
-        for network in self.learning:
-            network.train()
-        if batch.unlabelled and clock.share >= self.first_stage_end(clock):
-            terms, scalars = self.losses(batch, clock)
-        else:
-            terms, scalars = self.supervised_losses(batch), {}
-        loss = torch.stack(list(terms.values())).sum()
-        stepped = self._descend(loss, clock)
-        report = {"loss": loss.item()} | {name: term.item() for name, term in terms.items()}
-        return report | scalars | ({} if stepped else {"skipped": 1.0})
-
-    def _descend(self, loss: Tensor, clock: Clock) -> bool:
-        """One backward pass for all networks, before any of them changes."""
-        optimisers = list(self.optimisers().values())
-        for optimiser in optimisers:
-            optimiser.zero_grad()
-        self.fabric.backward(loss)
-        stepped = [
-            descend(self.fabric, network, optimiser, self.plan.recipe, clock)
-            for network, optimiser in zip(self.learning, optimisers, strict=True)
-        ]
-        if all(stepped) and self.averaged is not None:
-            self.averaged.update(self.student)
-            for name, average in self.averaged_partners.items():
-                average.update(self.partners[name])
-        return all(stepped)
+    def pretraining_share(self) -> float:
+        """The first stage, of each network by itself."""
+        return self.settings.supervised_share
 
     def losses(self, batch: Batch, clock: Clock) -> tuple[Losses, StepReport]:
         """Return what labels teach each network, and what the other two teach it."""
@@ -309,23 +263,6 @@ class MultiViewCoTraining(StudentMethod):
         """The views by their names."""
         *first, last = VIEWS[self.plan.network.dimensions]
         return f"{', '.join(first)} and {last} view"
-
-    def networks(self) -> dict[str, nn.Module]:
-        """Add the networks of the other views and, where there are some, their averaged copies."""
-        averages = {
-            f"averaged {name}": average.network for name, average in self.averaged_partners.items()
-        }
-        return super().networks() | self.partners | averages
-
-    def optimisers(self) -> dict[str, Any]:
-        """Return the optimiser of each network."""
-        return super().optimisers() | self.partner_optimisers
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore all networks; their averages have gone through the same number of steps."""
-        super().load_state_dict(state)
-        for average in self.averaged_partners.values():
-            average.updates = int(state["updates"])
 
 
 def _flatten_kernels(network: nn.Module) -> None:

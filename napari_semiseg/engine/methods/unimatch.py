@@ -13,23 +13,24 @@ from typing import Any
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_semiseg.engine.methods.contract import (
     Clock,
-    MethodSettings,
     Paper,
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.pseudo_labelling import PseudoLabelMethod
+from napari_semiseg.engine.methods.pseudo_labelling import (
+    WeakToStrongMethod,
+    WeakToStrongSettings,
+)
 from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.box_mixing import paste, random_boxes
 from napari_semiseg.engine.parts.feature_perturbation import channels_dropped
 from napari_semiseg.engine.parts.pseudo_labels import (
     PseudoLabelLoss,
-    confident_labels,
     pseudo_label_loss,
 )
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
@@ -41,13 +42,9 @@ BOX_VOLUME = (0.02, 0.4)  # of the crop, as in the authors' code
 BOX_ASPECT = 1 / 0.3
 
 
-class UniMatchSettings(MethodSettings):
+class UniMatchSettings(WeakToStrongSettings):
     """Hyper-parameters of UniMatch."""
 
-    confidence_threshold: float = Field(
-        0.95, ge=0, le=1, title="Confidence threshold (τ)",
-        description="Probability from which a label of the weak view is learnt.",
-    )  # fmt: skip
     feature_weight: float = Field(
         0.5, ge=0, le=100, title="Feature weight (λ)",
         description="Weight of the stream with dropped features; 0 leaves it out.",
@@ -69,13 +66,9 @@ class UniMatchSettings(MethodSettings):
         description="The overlap (the authors' code for medical images), cross-entropy (the paper, on "
         "photographs), or half of each.",
     )  # fmt: skip
-    strength: float = Field(
-        1.0, ge=0, le=3, title="Strength",
-        description="Factor of the intensity changes of the strong views.",
-    )  # fmt: skip
 
 
-class UniMatch(PseudoLabelMethod):
+class UniMatch(WeakToStrongMethod):
     """Confident labels of weak views, learnt from strong images and from perturbed features."""
 
     key = "unimatch"
@@ -94,25 +87,12 @@ class UniMatch(PseudoLabelMethod):
     unsupervised_terms = ("strong views", "features")
     Settings = UniMatchSettings
     settings: UniMatchSettings
+    least_unlabelled = 2  # a box is pasted from one into another
 
     @classmethod
     def plan_overrides(cls, preset: Preset) -> dict[str, Any]:
         """Take the authors' schedule of the learning rate."""
         return {"recipe.schedule": "poly"} if preset == "paper" else {}
-
-    @property
-    def labelling(self) -> nn.Module:
-        """The student labels for itself."""
-        return self.student
-
-    def choose(self, probabilities: Tensor) -> Tensor:
-        """Believe confident voxels."""
-        return confident_labels(probabilities, self.settings.confidence_threshold)
-
-    def crops(self, clock: Clock) -> tuple[int, int]:
-        """Ask for at least two unlabelled crops: a box is pasted from one into another."""
-        labelled, unlabelled = super().crops(clock)
-        return labelled, max(unlabelled, 2) if unlabelled else 0
 
     def losses(self, batch: Batch, clock: Clock) -> tuple[Losses, StepReport]:
         """Return the supervised term and those of the three streams."""
@@ -156,14 +136,7 @@ class UniMatch(PseudoLabelMethod):
             (B, *spatial) of the weak views.
         """
         changed = strong_view(images, self.settings.strength)
-        boxes = random_boxes(
-            len(images),
-            images.shape[2:],
-            BOX_VOLUME,
-            BOX_ASPECT,
-            self.settings.mixing_chance,
-            images.device,
-        )
+        boxes = random_boxes(images, BOX_VOLUME, BOX_ASPECT, self.settings.mixing_chance)
         mixed = paste(changed, changed.roll(1, dims=0), boxes)
         return mixed, paste(labels, labels.roll(1, dims=0), boxes)
 

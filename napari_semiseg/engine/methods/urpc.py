@@ -20,12 +20,12 @@ from napari_semiseg.engine.errors import SettingsError
 from napari_semiseg.engine.methods.branched import BranchedMethod
 from napari_semiseg.engine.methods.contract import (
     Clock,
-    MethodSettings,
     NativeMap,
     Paper,
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ramped import RampedConsistencySettings
 from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.pyramid_consistency import (
@@ -42,17 +42,9 @@ SCALE_MAPS = ("scale_2", "scale_3", "scale_4")
 """Keys of the answers below full resolution, finest first."""
 
 
-class PyramidConsistencySettings(MethodSettings):
+class PyramidConsistencySettings(RampedConsistencySettings):
     """Hyper-parameters of URPC."""
 
-    consistency_weight: float = Field(
-        0.1, ge=0, le=100, title="Consistency weight",
-        description="Final weight of the agreement between the scales.",
-    )  # fmt: skip
-    ramp_share: float = Field(
-        1.0, gt=0, le=1, title="Ramp length",
-        description="Share of semi-supervised training over which the weight rises.",
-    )  # fmt: skip
     divergence: Divergence = Field(
         "of_mean", title="Divergence",
         description="Of the mean from each scale (the authors' code), or of each scale from the mean "
@@ -120,9 +112,7 @@ class PyramidConsistency(BranchedMethod):
         pyramid = pyramid_of(
             [logits[batch.labelled :] for logits in branches], self.settings.divergence
         )
-        weight = self.settings.consistency_weight * gaussian_ramp(
-            clock.semi_supervised_share / self.settings.ramp_share
-        )
+        weight = self.settings.weight(clock, gaussian_ramp)
         labelled = [logits[: batch.labelled] for logits in branches]
         terms = {
             "supervised": self.supervise(labelled, batch.labels),

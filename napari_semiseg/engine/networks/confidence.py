@@ -13,10 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_semiseg.engine.networks.discriminator import SLOPE, at_least_two, halving
-from napari_semiseg.engine.networks.heads import CONVOLUTION
+from napari_semiseg.engine.networks.layers import CONVOLUTION, LINEAR_INTERPOLATION
 
 HALVINGS = 3
-_INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
 class ConfidenceNetwork(nn.Module):
@@ -86,7 +85,7 @@ class _UpBlock(nn.Module):
         # Narrowed before it is upsampled: the same numbers for an eighth of the work.
         self.narrow = convolution(wide, narrow, kernel_size=1)
         self.residual = convolution(narrow, narrow, kernel_size=3, padding=1)
-        self.mode = _INTERPOLATION[dimensions]
+        self.mode = LINEAR_INTERPOLATION[dimensions]
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
         upsampled = F.interpolate(self.narrow(features), size=skip.shape[2:], mode=self.mode)

@@ -12,16 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_semiseg.engine.networks.heads import CONVOLUTION
+from napari_semiseg.engine.networks.layers import (
+    ADAPTIVE_POOLING,
+    CHANNEL_DROPOUT,
+    CONVOLUTION,
+)
 
 SLOPE = 0.2
 DROPOUT = 0.5
 HALVINGS = 4
 POOLED = {2: 2, 3: 1}
 """Cells that an axis is pooled to; the published 2D code pools 256² images to 2 × 2."""
-
-_CHANNEL_DROPOUT = {2: nn.Dropout2d, 3: nn.Dropout3d}
-_POOLING = {2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
 
 
 class Discriminator(nn.Module):
@@ -53,8 +54,8 @@ class Discriminator(nn.Module):
         self.deeper = nn.ModuleList(
             halving(dimensions, narrow, wide) for narrow, wide in pairwise(widths)
         )
-        self.dropout = _CHANNEL_DROPOUT[dimensions](DROPOUT)
-        self.pool = _POOLING[dimensions](POOLED[dimensions])
+        self.dropout = CHANNEL_DROPOUT[dimensions](DROPOUT)
+        self.pool = ADAPTIVE_POOLING[dimensions](POOLED[dimensions])
         self.classifier = nn.Linear(widths[-1] * POOLED[dimensions] ** dimensions, 2)
 
     def forward(self, maps: Tensor, images: Tensor) -> Tensor:

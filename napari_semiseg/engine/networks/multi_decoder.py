@@ -10,14 +10,11 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from napari_semiseg.engine.networks.heads import CONVOLUTION, NetworkOutput
-from napari_semiseg.engine.networks.unet import UNet
-from napari_semiseg.engine.networks.vnet import VNet
-
-_LINEAR = {2: "bilinear", 3: "trilinear"}
+from napari_semiseg.engine.networks.encoder_decoder import EncoderDecoder
+from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.networks.layers import CONVOLUTION, LINEAR_INTERPOLATION
 
 
 class InterpolatingDecoder(nn.Module):
@@ -31,7 +28,7 @@ class InterpolatingDecoder(nn.Module):
         Of the interpolation: ``"nearest"``, ``"bilinear"`` or ``"trilinear"``.
     """
 
-    def __init__(self, trunk: UNet | VNet, mode: str) -> None:
+    def __init__(self, trunk: EncoderDecoder, mode: str) -> None:
         super().__init__()
         self.up = nn.ModuleList(_interpolating(layer, mode) for layer in trunk.up)
         self.decoder = nn.ModuleList(_fresh_copy(block) for block in trunk.decoder)
@@ -47,12 +44,12 @@ class MultiDecoder(nn.Module):
         With transposed convolutions in its decoder, which is the first of the three.
     """
 
-    def __init__(self, trunk: UNet | VNet) -> None:
+    def __init__(self, trunk: EncoderDecoder) -> None:
         super().__init__()
         self.trunk = trunk
-        self.additive = isinstance(trunk, VNet)
         self.others = nn.ModuleList(
-            InterpolatingDecoder(trunk, mode) for mode in (_LINEAR[trunk.dimensions], "nearest")
+            InterpolatingDecoder(trunk, mode)
+            for mode in (LINEAR_INTERPOLATION[trunk.dimensions], "nearest")
         )
 
     def forward(self, image: Tensor, branches: int | None = None) -> NetworkOutput:
@@ -66,36 +63,15 @@ class MultiDecoder(nn.Module):
             How many decoders answer, the trunk's first; all by default.
         """
         trunk = self.trunk
-        skips = self._encode(image)
-        bottleneck = skips[-1]
-        *skips, start = [trunk.encoder_features(level) for level in skips]
-        start = trunk.dropout(start)
-        features = self._decode(trunk, skips, start)
+        skips, deepest, bottleneck = trunk.encode(image)
+        start = trunk.dropout(deepest)
+        features = trunk.decode(trunk, skips, start)
         logits, distance = trunk.heads(trunk.dropout(features))
         answers = [logits]
         others: list[Any] = list(self.others)[: None if branches is None else branches - 1]
         for other in others:
-            answers.append(other.head(trunk.dropout(self._decode(other, skips, start))))
+            answers.append(other.head(trunk.dropout(trunk.decode(other, skips, start))))
         return NetworkOutput(logits, features, bottleneck, distance, tuple(answers))
-
-    def _encode(self, image: Tensor) -> list[Tensor]:
-        downs = self.trunk.down if isinstance(self.trunk, VNet) else self.trunk.pool
-        first, *blocks = self.trunk.encoder
-        skips = [first(image)]
-        for down, block in zip(downs, blocks, strict=True):
-            skips.append(block(down(skips[-1])))
-        return skips
-
-    def _decode(self, decoder: Any, skips: list[Tensor], features: Tensor) -> Tensor:
-        """Go up through the blocks of ``decoder``; skips are added or concatenated as in the trunk."""
-        for level in reversed(range(len(skips))):
-            upsampled = decoder.up[level](features)
-            if self.additive:
-                joined = upsampled + skips[level]
-            else:
-                joined = torch.cat([skips[level], upsampled], dim=1)
-            features = decoder.decoder[level](joined)
-        return features
 
 
 def _interpolating(upsampling: Any, mode: str) -> nn.Sequential:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_semiseg.engine.networks.heads import CONVOLUTION, NetworkOutput
+from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.networks.layers import (
+    CHANNEL_DROPOUT,
+    CONVOLUTION,
+    LINEAR_INTERPOLATION,
+)
 from napari_semiseg.engine.networks.unet import UNet
 
 MOST_SCALES = 4
 DROPOUT_SHARES = (0.2, 0.4, 0.6, 1.0)
 """Dropout of the decoder levels relative to the coarsest head's, finest first (0.1 to 0.5)."""
-_CHANNEL_DROPOUT = {2: nn.Dropout2d, 3: nn.Dropout3d}
-_INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
 class PyramidUNet(UNet):
@@ -78,7 +80,7 @@ class PyramidUNet(UNet):
                 nn.init.kaiming_normal_(head.weight)
         self.coarse_heads = nn.ModuleList(heads)
         self.level_dropout = nn.ModuleList(
-            _CHANNEL_DROPOUT[dimensions](dropout * share) if dropout else nn.Identity()
+            CHANNEL_DROPOUT[dimensions](dropout * share) if dropout else nn.Identity()
             for share in DROPOUT_SHARES[: self.scales]
         )
 
@@ -92,16 +94,10 @@ class PyramidUNet(UNet):
         branches : int, optional
             How many scales to answer at, finest first; all by default.
         """
-        skips = [self.encoder[0](image)]
-        for pool, block in zip(self.pool, list(self.encoder)[1:], strict=True):
-            skips.append(block(pool(skips[-1])))
-        bottleneck = skips[-1]
-        *skips, decoded = [self.encoder_features(level) for level in skips]
+        skips, decoded, bottleneck = self.encode(image)
         levels: list[Tensor] = []
         for level in reversed(range(len(self.up))):
-            features = self.decoder[level](
-                torch.cat([skips[level], self.up[level](decoded)], dim=1)
-            )
+            features = self.decoder[level](self.join(skips[level], self.up[level](decoded)))
             decoded = self.level_dropout[level](features) if level < self.scales else features
             levels.insert(0, decoded)
         logits, distance = self.heads(decoded)
@@ -111,5 +107,5 @@ class PyramidUNet(UNet):
         return NetworkOutput(logits, features, bottleneck, distance, (logits, *answers))
 
     def _enlarge(self, logits: Tensor, image: Tensor) -> Tensor:
-        mode = _INTERPOLATION[self.dimensions]
+        mode = LINEAR_INTERPOLATION[self.dimensions]
         return F.interpolate(logits.float(), size=image.shape[2:], mode=mode, align_corners=False)

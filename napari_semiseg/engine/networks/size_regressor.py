@@ -12,15 +12,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from napari_semiseg.engine.networks.heads import CONVOLUTION
+from napari_semiseg.engine.networks.layers import (
+    ADAPTIVE_POOLING,
+    BATCH_NORMALISATION,
+    CONVOLUTION,
+    MAX_POOLING,
+)
 
 EXPANSION = 4
 STEM_KERNEL = 7
 MOST_GROUPS = 8  # of a group normalisation
-
-_POOLING = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
-_AVERAGE = {2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
-_BATCH = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class SizeRegressor(nn.Module):
             ),
             _normalisation(dimensions, width, size),
             nn.ReLU(inplace=True),
-            _POOLING[dimensions](kernel_size=3, stride=2, padding=1),
+            MAX_POOLING[dimensions](kernel_size=3, stride=2, padding=1),
         )
         blocks: list[nn.Module] = []
         for stage, (depth, planes) in enumerate(zip(size.depths, size.planes, strict=True)):
@@ -97,7 +98,7 @@ class SizeRegressor(nn.Module):
                 blocks.append(_Block(dimensions, width, planes, stride, size))
                 width = planes * EXPANSION
         self.blocks = nn.Sequential(*blocks)
-        self.pool = _AVERAGE[dimensions](1)
+        self.pool = ADAPTIVE_POOLING[dimensions](1)
         self.head = nn.Linear(width, outputs)
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Conv3d)):
@@ -150,4 +151,4 @@ class _Block(nn.Module):
 def _normalisation(dimensions: int, width: int, size: RegressorSize) -> nn.Module:
     if size.normalisation == "group":
         return nn.GroupNorm(math.gcd(MOST_GROUPS, width), width)
-    return _BATCH[dimensions](width)
+    return BATCH_NORMALISATION[dimensions](width)

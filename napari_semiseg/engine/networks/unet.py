@@ -11,17 +11,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from napari_semiseg.engine.networks.encoder_decoder import EncoderDecoder
 from napari_semiseg.engine.networks.encoder_features import EncoderFeatures
-from napari_semiseg.engine.networks.heads import CONVOLUTION, Heads, NetworkOutput
+from napari_semiseg.engine.networks.heads import Heads
+from napari_semiseg.engine.networks.layers import (
+    BATCH_NORMALISATION,
+    CONVOLUTION,
+    INSTANCE_NORMALISATION,
+    LINEAR_INTERPOLATION,
+    MAX_POOLING,
+    TRANSPOSED_CONVOLUTION,
+)
 
-_POOLING = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
-_TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-_INTERPOLATION = {2: "bilinear", 3: "trilinear"}
-_INSTANCE = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
-_BATCH = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
-
-class UNet(nn.Module):
+class UNet(EncoderDecoder):
     """U-Net with two convolutions a level, max-pooling and concatenated skips.
 
     Parameters
@@ -67,7 +70,7 @@ class UNet(nn.Module):
         self.decoder = nn.ModuleList()
         for level, stride in enumerate(strides):
             narrow, wide = widths[level], widths[level + 1]
-            self.pool.append(_POOLING[dimensions](tuple(stride)))
+            self.pool.append(MAX_POOLING[dimensions](tuple(stride)))
             self.encoder.append(self._block(narrow, wide))
             self.up.append(self._upsampling(wide, narrow, tuple(stride)))
             self.decoder.append(self._block(narrow + (wide if paper else narrow), narrow))
@@ -79,15 +82,15 @@ class UNet(nn.Module):
 
     def _upsampling(self, wide: int, narrow: int, stride: tuple[int, ...]) -> nn.Module:
         if self.paper:
-            return nn.Upsample(scale_factor=stride, mode=_INTERPOLATION[self.dimensions])
-        transposed: type[nn.Module] = _TRANSPOSED[self.dimensions]
+            return nn.Upsample(scale_factor=stride, mode=LINEAR_INTERPOLATION[self.dimensions])
+        transposed = TRANSPOSED_CONVOLUTION[self.dimensions]
         return transposed(wide, narrow, kernel_size=stride, stride=stride)
 
     def _norm(self, width: int) -> nn.Module:
         if self.normalisation == "instance":
-            return _INSTANCE[self.dimensions](width, affine=not self.paper)
+            return INSTANCE_NORMALISATION[self.dimensions](width, affine=not self.paper)
         if self.normalisation == "batch":
-            return _BATCH[self.dimensions](width)
+            return BATCH_NORMALISATION[self.dimensions](width)
         return nn.Identity()
 
     def _block(self, before: int, after: int) -> nn.Sequential:
@@ -98,19 +101,14 @@ class UNet(nn.Module):
             layers.append(nn.ReLU(inplace=True) if self.paper else nn.LeakyReLU(0.01, inplace=True))
         return nn.Sequential(*layers)
 
-    def forward(self, image: Tensor) -> NetworkOutput:
-        """Segment ``image`` (B, channels, *spatial), each axis a multiple of the total stride."""
-        skips = [self.encoder[0](image)]
-        for pool, block in zip(self.pool, list(self.encoder)[1:], strict=True):
-            skips.append(block(pool(skips[-1])))
-        bottleneck = skips[-1]
-        *skips, features = [self.encoder_features(level) for level in skips]
-        features = self.dropout(features)
-        for level in reversed(range(len(self.up))):
-            joined = torch.cat([skips[level], self.up[level](features)], dim=1)
-            features = self.decoder[level](joined)
-        logits, distance = self.heads(self.dropout(features))
-        return NetworkOutput(logits, features, bottleneck, distance)
+    @property
+    def downsampling(self) -> nn.ModuleList:
+        """Max-pooling."""
+        return self.pool
+
+    def join(self, skip: Tensor, upsampled: Tensor) -> Tensor:
+        """Concatenate the channels."""
+        return torch.cat([skip, upsampled], dim=1)
 
 
 def _initialise_kaiming(module: nn.Module) -> None:

@@ -11,19 +11,25 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from napari_semiseg.engine.networks.encoder_decoder import EncoderDecoder
 from napari_semiseg.engine.networks.encoder_features import EncoderFeatures
-from napari_semiseg.engine.networks.heads import CONVOLUTION, Heads, NetworkOutput
+from napari_semiseg.engine.networks.heads import Heads
+from napari_semiseg.engine.networks.layers import (
+    BATCH_NORMALISATION,
+    CHANNEL_DROPOUT,
+    CONVOLUTION,
+    INSTANCE_NORMALISATION,
+    TRANSPOSED_CONVOLUTION,
+)
 
-_TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _NORMALISATION: dict[str, dict[int, type[nn.Module]]] = {
-    "batch": {2: nn.BatchNorm2d, 3: nn.BatchNorm3d},
-    "instance": {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d},
+    "batch": BATCH_NORMALISATION,
+    "instance": INSTANCE_NORMALISATION,
 }
-_CHANNEL_DROPOUT = {2: nn.Dropout2d, 3: nn.Dropout3d}
 CONVOLUTIONS_PER_LEVEL = (1, 2, 3, 3, 3)
 
 
-class VNet(nn.Module):
+class VNet(EncoderDecoder):
     """V-Net of the papers, in 2D or 3D, with any number of levels.
 
     Parameters
@@ -68,10 +74,10 @@ class VNet(nn.Module):
             narrow, wide = widths[level], widths[level + 1]
             self.down.append(self._resample(CONVOLUTION[dimensions], narrow, wide, stride))
             self.encoder.append(self._block(counts[level + 1], wide, wide))
-            self.up.append(self._resample(_TRANSPOSED[dimensions], wide, narrow, stride))
+            self.up.append(self._resample(TRANSPOSED_CONVOLUTION[dimensions], wide, narrow, stride))
             self.decoder.append(self._block(counts[level], narrow, narrow))
         self.encoder_features = EncoderFeatures()
-        self.dropout = _CHANNEL_DROPOUT[dimensions](dropout) if dropout else nn.Identity()
+        self.dropout = CHANNEL_DROPOUT[dimensions](dropout) if dropout else nn.Identity()
         self.heads = Heads(dimensions, widths[0], classes, signed_distance_head)
 
     def _unit(self, convolution: nn.Module, width: int) -> list[nn.Module]:
@@ -95,15 +101,11 @@ class VNet(nn.Module):
         layer = convolution(before, after, kernel_size=tuple(stride), stride=tuple(stride))
         return nn.Sequential(*self._unit(layer, after))
 
-    def forward(self, image: Tensor) -> NetworkOutput:
-        """Segment ``image`` (B, channels, *spatial), each axis a multiple of the total stride."""
-        skips = [self.encoder[0](image)]
-        for down, block in zip(self.down, list(self.encoder)[1:], strict=True):
-            skips.append(block(down(skips[-1])))
-        bottleneck = skips[-1]
-        *skips, features = [self.encoder_features(level) for level in skips]
-        features = self.dropout(features)
-        for level in reversed(range(len(self.up))):
-            features = self.decoder[level](self.up[level](features) + skips[level])
-        logits, distance = self.heads(self.dropout(features))
-        return NetworkOutput(logits, features, bottleneck, distance)
+    @property
+    def downsampling(self) -> nn.ModuleList:
+        """Strided convolutions."""
+        return self.down
+
+    def join(self, skip: Tensor, upsampled: Tensor) -> Tensor:
+        """Add the channels."""
+        return upsampled + skip

@@ -38,6 +38,13 @@ class Answers:
         """Return the class probabilities (B, C, *spatial) of ``network``, float32."""
         return torch.softmax(self.of(network).logits.float(), dim=1)
 
+    def mean_of(self, first: nn.Module, *others: nn.Module) -> Tensor:
+        """Return the mean probabilities (B, C, *spatial) of networks."""
+        total = self.probabilities_of(first)
+        for network in others:
+            total = total + self.probabilities_of(network)
+        return total / (1 + len(others))
+
     def disagreement_of(self, one: nn.Module, other: nn.Module) -> Tensor:
         """Return how far the predictions of two networks lie apart, (B, *spatial) 0…1."""
         return total_variation(self.probabilities_of(one), self.probabilities_of(other))

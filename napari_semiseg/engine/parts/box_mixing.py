@@ -14,35 +14,27 @@ from torch import Tensor
 
 
 def random_boxes(
-    count: int,
-    spatial: Sequence[int],
-    volume: tuple[float, float],
-    aspect: float,
-    chance: float = 1.0,
-    device: torch.device | None = None,
+    crops: Tensor, volume: tuple[float, float], aspect: float, chance: float = 1.0
 ) -> Tensor:
     """Draw a box of random volume and shape for each crop (CutMix, as UniMatch draws it).
 
     Parameters
     ----------
-    count : int
-        Crops B.
-    spatial : sequence of int
-        Crop size (z, y, x) or (y, x).
+    crops : Tensor
+        (B, channels, *spatial), of which only the shape and the device are asked.
     volume : tuple of float
         Smallest and largest share of the crop that a box takes, 0…1; uniform between them.
     aspect : float
         How much longer one edge may be than another, each relative to the crop's, at least 1.
     chance : float
         Probability that a crop has a box at all, 0…1.
-    device : torch.device, optional
-        Where the boxes are made.
 
     Returns
     -------
     Tensor
         (B, *spatial) bool, True inside. An edge longer than the crop is cut to it.
     """
+    count, device, spatial = len(crops), crops.device, crops.shape[2:]
     dimensions = len(spatial)
     low, high = volume
     drawn = low + (high - low) * torch.rand(count, 1, device=device)
@@ -54,29 +46,24 @@ def random_boxes(
     return place_boxes(extents * there, spatial)
 
 
-def boxes_with_edge(
-    count: int, spatial: Sequence[int], edge: float, device: torch.device | None = None
-) -> Tensor:
+def boxes_with_edge(crops: Tensor, edge: float) -> Tensor:
     """Draw where a box of fixed size lies in each crop (the mask of BCP).
 
     Parameters
     ----------
-    count : int
-        Crops B.
-    spatial : sequence of int
-        Crop size (z, y, x) or (y, x).
+    crops : Tensor
+        As of `random_boxes`.
     edge : float
         Every edge of the box relative to the crop's, 0…1, rounded down to voxels.
-    device : torch.device, optional
-        Where the boxes are made.
 
     Returns
     -------
     Tensor
         (B, *spatial) bool, True inside.
     """
-    extents = torch.tensor([int(extent * edge + 1e-6) for extent in spatial], device=device)
-    return place_boxes(extents.expand(count, -1), spatial)
+    spatial = crops.shape[2:]
+    extents = torch.tensor([int(extent * edge + 1e-6) for extent in spatial], device=crops.device)
+    return place_boxes(extents.expand(len(crops), -1), spatial)
 
 
 def place_boxes(extents: Tensor, spatial: Sequence[int]) -> Tensor:

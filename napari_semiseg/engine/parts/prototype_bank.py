@@ -91,6 +91,6 @@ def likeness_and_answer(
         (B, C, *size) softmax of the scaled cosines; 0 for a class without a prototype.
     """
     cosine = cosine_of_upsampled(features, prototypes.vectors, size).clamp(-1.0, 1.0)
-    absent = ~prototypes.present.reshape(*prototypes.present.shape, *(1,) * len(size))
+    absent = ~prototypes.present_over(size)
     answer = torch.softmax((scale * cosine).masked_fill(absent, ABSENT), dim=1)
     return cosine.masked_fill(absent, -1.0), answer

@@ -40,6 +40,10 @@ class ClassPrototypes:
     vectors: Tensor
     present: Tensor
 
+    def present_over(self, size: torch.Size) -> Tensor:
+        """Return `present` with an axis of 1 for each of ``size``, (B, C, 1, …)."""
+        return self.present.reshape(*self.present.shape, *(1,) * len(size))
+
     def mean_over_images(self) -> ClassPrototypes:
         """Average each class over the images that show it; one set (1, C, F) for all images."""
         counts = self.present.sum(dim=0, keepdim=True)
@@ -107,8 +111,7 @@ def prototype_scores(
         (B, C, *size) float32; very low for classes without a prototype.
     """
     scores = scale * cosine_of_upsampled(features, prototypes.vectors, size)
-    present = prototypes.present.reshape(*prototypes.present.shape, *(1,) * len(size))
-    return scores.masked_fill(~present, ABSENT)
+    return scores.masked_fill(~prototypes.present_over(size), ABSENT)
 
 
 def forward_consistency(
@@ -137,7 +140,7 @@ def forward_consistency(
     size = target.shape[2:]
     answer = torch.softmax(prototype_scores(features, prototypes, scale, size), dim=1)
     known = _at_voxels(prototypes.present, target.argmax(dim=1)).unsqueeze(1)
-    channels = prototypes.present.reshape(*prototypes.present.shape, *(1,) * len(size))
+    channels = prototypes.present_over(size)
     among = target * channels
     among = among / among.sum(dim=1, keepdim=True).clamp_min(SMALLEST_NORM)
     counted = known & channels

@@ -66,3 +66,22 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """
     probabilities = torch.softmax(logits.float(), dim=1)
     return 0.5 * (cross_entropy(logits, labels) + dice_loss(probabilities, labels))
+
+
+def loss_on_labels(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
+    """Return the loss that a method's settings choose.
+
+    Parameters
+    ----------
+    logits : Tensor
+        (B, C, *spatial).
+    labels : Tensor
+        (B, *spatial) int64 class indices, 255 ignored.
+    kind : {"dice", "cross-entropy", "dice+cross-entropy"}
+        One of the two alone, or half of each.
+    """
+    if kind == "dice":
+        return dice_loss(torch.softmax(logits.float(), dim=1), labels)
+    return {"cross-entropy": cross_entropy, "dice+cross-entropy": segmentation_loss}[kind](
+        logits, labels
+    )

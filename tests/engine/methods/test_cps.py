@@ -100,7 +100,7 @@ def test_one_step_changes_both_networks_and_both_averages(build, make_batch):
     for name, network in method.networks().items():
         pairs = zip(before[name], network.parameters(), strict=True)
         assert any(not torch.equal(old, new) for old, new in pairs), name
-    assert method.averaged.updates == method.averaged_partner.updates == 1
+    assert method.averaged.updates == method.averaged_partners["partner"].updates == 1
 
 
 def test_both_averages_go_on_with_the_decay_where_they_stood(build, make_batch):
@@ -108,7 +108,7 @@ def test_both_averages_go_on_with_the_decay_where_they_stood(build, make_batch):
     for _ in range(3):
         method.training_step(make_batch(method.plan), END)
     other.load_state_dict(method.state_dict())
-    assert other.averaged.updates == other.averaged_partner.updates == 3
+    assert other.averaged.updates == other.averaged_partners["partner"].updates == 3
 
 
 def test_a_gradient_that_is_not_finite_is_reported_and_changes_neither_network(build, make_batch):

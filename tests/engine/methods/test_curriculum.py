@@ -101,9 +101,9 @@ def test_a_size_that_is_not_known_is_not_learnt(build, make_batch):
 def test_the_stages_share_the_budget_and_each_has_its_own_clock(build):
     method = build("curriculum", {"regression_share": 0.25})
     assert method.crops(Clock(0, 0.0, 0.35)) == (2, 0)
-    assert method.phase(Clock(50, 0.125, 0.35)) == Clock(50, 0.5)
+    assert method.stage(Clock(50, 0.125, 0.35)) == Clock(50, 0.5)
     method.first_step = 400
-    assert method.phase(Clock(700, 0.625, 0.35)) == Clock(300, 0.5, 0.35)
+    assert method.stage(Clock(700, 0.625, 0.35)) == Clock(300, 0.5, 0.35)
     assert method.crops(Clock(700, 0.26, 0.35)) == (2, 0)  # the segmenter's own warm start
     assert method.crops(Clock(700, 0.625, 0.35)) == (1, 1)
 

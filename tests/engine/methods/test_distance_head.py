@@ -1,4 +1,4 @@
-"""What dtc, dtml and ug-mcl share: how signed distances are made from labels."""
+"""What dtc, dtml, sassnet and ug-mcl share: how signed distances are made from labels."""
 
 import itertools
 from dataclasses import replace
@@ -22,8 +22,8 @@ from napari_semiseg.engine.parts.signed_distance import (
 from tests.engine.methods.conftest import make_plan
 
 END = Clock(6000, 1.0)
-KEYS = ("dtc", "dtml", "ug-mcl")
-REGRESSED = {"dtc": {}, "dtml": {"regression": "distance"}, "ug-mcl": {}}
+KEYS = ("dtc", "dtml", "sassnet", "ug-mcl")
+REGRESSED = {key: {"regression": "distance"} if key == "dtml" else {} for key in KEYS}
 OPTIONS = [
     {"normalisation": normalisation, "boundary": boundary, "unit": unit}
     for normalisation, boundary, unit in itertools.product(
@@ -85,12 +85,12 @@ def test_ignored_voxels_do_not_reach_the_distance_loss(build, make_batch, key):
     method = build(key, REGRESSED[key])
     batch = make_batch(method.plan)
     batch.labels[:, :6] = 255
-    target = method.begin_target(batch) if key != "dtc" else begin_target(batch, 3, method.settings)
+    target = method.begin_target(batch)
     logits = torch.zeros(2, 3, *method.plan.spatial)
     distance = torch.zeros(2, 2, *method.plan.spatial)
-    plain = method._supervised(batch, logits, distance, target)["distance"]
+    plain = method.labelled_losses(batch, logits, distance, target)["distance"]
     distance[:, :, :6] = 0.9
-    changed = method._supervised(batch, logits, distance, target)["distance"]
+    changed = method.labelled_losses(batch, logits, distance, target)["distance"]
     assert plain > 0
     assert torch.equal(plain, changed)
 

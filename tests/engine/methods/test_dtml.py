@@ -77,7 +77,7 @@ def test_one_step_changes_both_networks_and_both_averages(build, make_batch):
         assert any(
             not torch.equal(old, new) for old, new in zip(before[name], after, strict=True)
         ), name
-    assert method.averaged.updates == method.averaged_partner.updates == 1
+    assert method.averaged.updates == method.averaged_partners["partner"].updates == 1
     assert all(weight.grad is None for weight in method.partner.heads.segmentation.parameters())
 
 
@@ -100,9 +100,9 @@ def test_a_distance_that_is_negative_inside_gives_the_mask(build, make_batch):
     inside = torch.stack([batch.labels == 1, batch.labels == 2], dim=1)
     distance = torch.where(inside, -0.5, 0.5)
     logits = torch.zeros(len(batch.labels), 3, *method.plan.spatial)
-    terms = method._supervised(batch, logits, distance, None)
+    terms = method.labelled_losses(batch, logits, distance, None)
     assert terms["mask"].item() == pytest.approx(0, abs=1e-4)
-    assert method._supervised(batch, logits, -distance, None)["mask"].item() > 0.9
+    assert method.labelled_losses(batch, logits, -distance, None)["mask"].item() > 0.9
 
 
 def test_the_mask_loss_is_the_mean_dice_over_the_foreground_classes(build, make_batch):
@@ -115,7 +115,7 @@ def test_the_mask_loss_is_the_mean_dice_over_the_foreground_classes(build, make_
         for index, truth in enumerate(((batch.labels == 1).long(), (batch.labels == 2).long()))
     ]
     logits = torch.zeros(len(batch.labels), 3, *method.plan.spatial)
-    loss = method._supervised(batch, logits, distance, None)["mask"]
+    loss = method.labelled_losses(batch, logits, distance, None)["mask"]
     torch.testing.assert_close(loss, torch.stack(each).mean())
 
 
@@ -160,7 +160,7 @@ def test_the_native_maps_are_both_predictions_and_the_distance_itself(build, mak
 
 def test_a_mask_that_is_learnt_needs_no_distances(build, make_batch, monkeypatch):
     method = build_dtml(build)
-    monkeypatch.setattr("napari_semiseg.engine.methods.dtml.begin_target", None)
+    monkeypatch.setattr("napari_semiseg.engine.methods.two_tasks.begin_target", None)
     method.training_step(make_batch(method.plan), END)
 
 

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 
 from napari_semiseg.engine.methods.contract import Clock
 from napari_semiseg.engine.methods.distance_head import begin_target
-from napari_semiseg.engine.networks.heads import NetworkOutput
 from napari_semiseg.engine.parts.adversarial import MADE, REAL
 from napari_semiseg.engine.parts.segmentation_loss import dice_loss, segmentation_loss
 from napari_semiseg.engine.parts.signed_distance import (
@@ -75,10 +74,10 @@ def test_ignored_voxels_have_no_distance_to_learn(build, make_batch):
     method = build("sassnet")
     batch = make_batch(method.plan)
     batch.labels[:, :4] = 255
-    target = begin_target(batch, 3, method.settings)
+    target = method.begin_target(batch)
     distance = torch.zeros(2, 2, *method.plan.spatial, requires_grad=True)
-    output = NetworkOutput(torch.zeros(2, 3, *method.plan.spatial), distance, distance, distance)
-    method._supervised(batch, output, target)["distance"].backward()
+    logits = torch.zeros(2, 3, *method.plan.spatial)
+    method.labelled_losses(batch, logits, distance, target)["distance"].backward()
     assert (distance.grad[:, :, :4] == 0).all()
     assert (distance.grad[:, :, 4:] != 0).any()
 

@@ -42,7 +42,7 @@ def test_a_round_from_scratch_has_a_whole_course_of_learning_rates(build):
     phase = method.phase(Clock(step=70, share=0.7, warm_start_share=0.4))
     assert phase.share == pytest.approx(0.5)
     assert phase.step == 10
-    assert phase.warm
+    assert phase.warm_start_share == 0
     assert method.phase(Clock(step=20, share=0.2, warm_start_share=0.4)) == Clock(20, 0.5)
 
 

@@ -49,3 +49,13 @@ def test_two_networks_disagree_by_their_predictions():
     foreground = [answers.probabilities_of(network)[:, 1] for network in (one, other)]
     torch.testing.assert_close(found, (foreground[0] - foreground[1]).abs())
     assert (answers.disagreement_of(one, one) == 0).all()
+
+
+def test_the_mean_of_networks_is_that_of_their_probabilities():
+    answers = Answers(torch.randn(1, 2, 4, 4))
+    networks = Counting(), Counting(), Counting()
+    with torch.no_grad():
+        networks[1].weight.fill_(-1.0)
+    each = [answers.probabilities_of(network) for network in networks]
+    torch.testing.assert_close(answers.mean_of(*networks), torch.stack(each).mean(dim=0))
+    assert torch.equal(answers.mean_of(networks[0]), each[0])

@@ -9,6 +9,7 @@ from napari_semiseg.engine.parts.consistency import (
 from napari_semiseg.engine.parts.segmentation_loss import (
     cross_entropy,
     dice_loss,
+    loss_on_labels,
     segmentation_loss,
 )
 
@@ -30,6 +31,19 @@ def test_dice_of_a_known_overlap():
     foreground = torch.tensor([[[0.0, 0.0, 1.0, 1.0]]])
     probabilities = torch.stack([1 - foreground, foreground], dim=1)
     assert dice_loss(probabilities, labels) == pytest.approx(0.5, abs=1e-4)
+
+
+def test_settings_choose_one_of_the_losses_on_labels_or_half_of_each():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 3, 4, 4), torch.randint(3, (2, 4, 4))
+    overlap = dice_loss(torch.softmax(logits, dim=1), labels)
+    assert torch.equal(loss_on_labels(logits, labels, "dice"), overlap)
+    entropy = loss_on_labels(logits, labels, "cross-entropy")
+    assert torch.equal(entropy, cross_entropy(logits, labels))
+    both = loss_on_labels(logits, labels, "dice+cross-entropy")
+    torch.testing.assert_close(both, (overlap + entropy) / 2)
+    with pytest.raises(KeyError):
+        loss_on_labels(logits, labels, "focal")
 
 
 def test_ignored_voxels_count_nowhere():
