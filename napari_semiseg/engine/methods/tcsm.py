@@ -63,8 +63,9 @@ class TransformationSettings(MethodSettings):
         description="Flip crops too; switch it off where classes differ by their side of the body.",
     )  # fmt: skip
     turn_labelled: bool = Field(
-        True, title="Turn labelled crops",
-        description="Show labelled crops and their labels from a random side too.",
+        False, title="Turn labelled crops",
+        description="Show labelled crops and their labels from a random side too, so that the teacher "
+        "has seen such crops; that suits structures that look alike from every side.",
     )  # fmt: skip
 
 

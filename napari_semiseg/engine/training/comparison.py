@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.evaluation.held_out import CaseEvaluated, evaluate
 from napari_semiseg.engine.evaluation.metrics import CaseMetrics
 from napari_semiseg.engine.inference.prediction import Predicting
 from napari_semiseg.engine.methods.assembly import load_checkpoint
-from napari_semiseg.engine.methods.registry import method_of
+from napari_semiseg.engine.methods.registry import method_of, settings_of
 from napari_semiseg.engine.planning.plan import Preset
 from napari_semiseg.engine.study import Run, Study
 from napari_semiseg.engine.training.events import Event
@@ -157,14 +158,25 @@ def measured_runs(study: Study, runs: Sequence[TrainingSettings]) -> list[Measur
 
 
 def find_run(study: Study, settings: TrainingSettings) -> Run | None:
-    """Return the newest finished run with these settings and the labels of now, if there is one."""
+    """Return the newest finished run with these settings and the labels of now, if there is one.
+
+    Of the method's own settings those count that it really had: a run from before a default changed is
+    another one.
+    """
     labels = study.label_snapshot_hash()
-    wanted = settings.model_dump(mode="json")
+    wanted = _apart_from_the_method(settings)
+    own = settings_of(method_of(settings.method), settings.method_settings).model_dump(mode="json")
     for run in reversed(study.runs()):
         usable = run.status == "finished" and run.label_hash == labels and run.has_checkpoint
-        if usable and settings_of_run(run).model_dump(mode="json") == wanted:
-            return run
+        if usable and _apart_from_the_method(settings_of_run(run)) == wanted:
+            had = load_checkpoint(run.folder).settings
+            if all(had.get(name, value) == value for name, value in own.items()):
+                return run
     return None
+
+
+def _apart_from_the_method(settings: TrainingSettings) -> dict[str, Any]:
+    return settings.model_copy(update={"method_settings": {}}).model_dump(mode="json")
 
 
 def _is_measured(study: Study, run: Run) -> bool:

@@ -114,8 +114,10 @@ def test_scaling_is_undone(build, make_batch, monkeypatch):
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_labelled_crops_are_turned_with_their_labels(build, make_batch, key, monkeypatch):
-    method = build(key)
+def test_labelled_crops_are_turned_with_their_labels_where_so_set(
+    build, make_batch, key, monkeypatch
+):
+    method = build(key, {"turn_labelled": True})
     view = View((0, 2, 1), frozenset({1}))
     look_from(method, monkeypatch, view)
     batch = make_batch(method.plan)
@@ -125,7 +127,7 @@ def test_labelled_crops_are_turned_with_their_labels(build, make_batch, key, mon
     assert torch.equal(turned.images[:2], view.apply(batch.images[:2]))
     assert torch.equal(turned.plain_images[:2], view.apply(batch.plain_images[:2]))
     assert torch.equal(turned.images[2:], batch.images[2:])
-    assert build(key, {"turn_labelled": False}).turned(batch) is batch
+    assert build(key).turned(batch) is batch
 
 
 @pytest.mark.parametrize("key", KEYS)

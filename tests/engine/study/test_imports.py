@@ -59,7 +59,14 @@ def test_lists_say_which_labels_are_taken_and_which_cases_are_locked(study, tmp_
         list_file(tmp_path, "test.list", "case_03"),
     )
     _, summary = import_all(study, tmp_path, lists)
-    assert summary.to_dict() == {"added": 4, "labelled": 3, "held_out": 1, "problems": []}
+    assert summary.to_dict() == {
+        "added": 4,
+        "labelled": 3,
+        "labelled_before": 0,
+        "held_out": 1,
+        "kept": 0,
+        "problems": [],
+    }
     assert states(study) == {
         "case_00": CaseState.LABELLED,
         "case_01": CaseState.LABELLED,
@@ -123,12 +130,51 @@ def test_one_bad_label_stops_none_of_the_others(study, tmp_path):
 
 
 def test_a_scan_that_is_there_already_is_told_and_not_added_twice(study, tmp_path):
-    import_all(study, tmp_path)
-    _, summary = import_all(study, tmp_path)
+    import_all(study, tmp_path, labels=None)
+    _, summary = import_all(study, tmp_path, labels=None)
     assert summary.added == 0
     assert len(summary.problems) == 4
     assert "already in the study" in summary.problems[0]
     assert len(study.cases()) == 4
+
+
+def test_scans_that_are_there_already_get_their_labels(study, tmp_path):
+    import_all(study, tmp_path, labels=None)
+    steps, summary = import_all(study, tmp_path)
+    assert [step.added for step in steps] == [False] * 4
+    assert (summary.labelled, summary.labelled_before, summary.problems) == (4, 4, ())
+    assert set(states(study).values()) == {CaseState.LABELLED}
+    assert "took over 4 labels (4 of scans that were in the study already)" in summary.sentence
+
+
+def test_a_label_that_a_person_made_is_kept_and_told(study, tmp_path):
+    import_all(study, tmp_path, labels=None)
+    drawn = np.zeros(study.case("case_01").geometry.shape, np.uint8)
+    drawn[0, 0, 0] = 2
+    study.save_label("case_01", drawn)
+    _, summary = import_all(study, tmp_path)
+    assert (summary.labelled, summary.kept, summary.problems) == (3, 1, ())
+    np.testing.assert_array_equal(study.load_label("case_01"), drawn)
+    assert states(study)["case_01"] == CaseState.IN_PROGRESS
+    assert "kept 1 labels that a person made" in summary.sentence
+
+
+def test_an_accepted_prediction_gives_way_to_a_label(study, tmp_path):
+    import_all(study, tmp_path, labels=None)
+    voxels = np.ones(study.case("case_02").geometry.shape, np.uint8)
+    study.save_label("case_02", voxels, origin="accepted")
+    _, summary = import_all(study, tmp_path)
+    assert summary.labelled == 4
+    assert study.case("case_02").label_origin == "human"
+
+
+def test_the_lists_hold_for_scans_that_are_there_already(study, tmp_path):
+    import_all(study, tmp_path, labels=None)
+    _, summary = import_all(study, tmp_path, CaseLists(("case_00",), ("case_03",)))
+    assert (summary.labelled, summary.held_out) == (2, 1)
+    assert states(study)["case_00"] == CaseState.LABELLED
+    assert states(study)["case_03"] == CaseState.HELD_OUT
+    assert len(summary.problems) == 2, "the two of which nothing was wanted"
 
 
 def test_a_label_folder_that_is_not_there_is_refused_before_anything_is_added(study, tmp_path):

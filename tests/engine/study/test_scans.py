@@ -131,3 +131,33 @@ def test_a_scan_that_was_exchanged_for_another_grid_is_noticed(
     nib.save(image, tmp_path / "scans" / "a.nii.gz")
     with pytest.raises(BadScan, match="has changed"):
         study.volume("a")
+
+
+def test_a_file_that_was_renamed_is_found_by_its_content(study: Study, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    shutil.move(tmp_path / "scans" / "a.nii.gz", moved / "another name.nii.gz")
+    assert [case.name for case in study.relocate_scans(moved)] == ["a"]
+    assert study.volume("a").voxels.shape == (1, 6, 7, 8)
+
+
+def test_a_single_file_is_taken_for_the_scan_that_it_is(
+    study: Study, write_scan: Callable[..., Path], tmp_path: Path
+) -> None:
+    original = tmp_path / "backup.nii.gz"
+    shutil.copy(tmp_path / "scans" / "b.nii.gz", original)
+    shutil.copy(tmp_path / "scans" / "a.nii.gz", tmp_path / "scans" / "b.nii.gz")
+    assert [case.name for case in study.relocate_scans(original)] == ["b"]
+    assert study.case("b").source.paths == (original,)
+    assert study.relocate_scans(write_scan("stranger")) == []
+
+
+def test_nothing_is_searched_where_nothing_is_missing(study: Study, tmp_path: Path) -> None:
+    assert study.relocate_scans(tmp_path) == []
+
+
+def test_a_known_scan_is_told_with_the_case_that_has_it(study: Study, tmp_path: Path) -> None:
+    shutil.copy(tmp_path / "scans" / "a.nii.gz", tmp_path / "copy.nii.gz")
+    [problem] = study.add_scans([tmp_path / "copy.nii.gz"])
+    assert isinstance(problem, ScanProblem)
+    assert problem.known_as == "a"

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.methods.registry import method_of
 from napari_semiseg.engine.training.comparison import (
     CellStarted,
     compare,
@@ -76,6 +77,25 @@ def test_other_labels_make_another_run(tmp_path):
     assert find_run(study, settings[0]) is not None
     study.import_label("case_02", tmp_path / "labels" / "case_02.nii.gz", author="test")
     assert find_run(study, settings[0]) is None
+
+
+def test_what_a_method_really_had_tells_its_runs_apart(tmp_path, monkeypatch):
+    study = make_study(tmp_path, count=4, labelled=1, held_out=1)
+    given = SHARED.model_copy(
+        update={"method": "mean-teacher", "method_settings": {"noise": 0.2}, "steps": 1}
+    )
+    finish(study, [given])
+    plain = given.model_copy(update={"method_settings": {}})
+    assert find_run(study, plain) is None
+    field = method_of("mean-teacher").Settings.model_fields["noise"]
+    monkeypatch.setattr(field, "default", 0.2)
+    method_of("mean-teacher").Settings.model_rebuild(force=True)
+    try:
+        assert find_run(study, plain) is not None
+    finally:
+        monkeypatch.undo()
+        method_of("mean-teacher").Settings.model_rebuild(force=True)
+    assert find_run(study, plain) is None
 
 
 def test_a_study_without_held_out_cases_is_refused_before_anything_is_trained(tmp_path):

@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from napari_semiseg.engine.errors import BadScan
-from napari_semiseg.engine.volumes.downloads import hippocampus_folder
+from napari_semiseg.engine.volumes import downloads
+from napari_semiseg.engine.volumes.downloads import (
+    downloaded_hippocampus,
+    fetch_hippocampus,
+    hippocampus_folder,
+)
 
 ARCHIVE = "Task04_Hippocampus.tar"
 
@@ -87,3 +92,45 @@ def test_no_network_is_told(tmp_path, monkeypatch) -> None:
         url = url_of(closed)
     with pytest.raises(BadScan, match=r"could not be downloaded.*check the network"):
         hippocampus_folder(url=url, checksum="md5:" + "0" * 32, cache=tmp_path)
+
+
+def fetched(**arguments) -> tuple[list[float], Path]:
+    shares = []
+    fetching = fetch_hippocampus(**arguments)
+    while True:
+        try:
+            shares.append(next(fetching))
+        except StopIteration as end:
+            return shares, end.value
+
+
+def test_fetching_tells_how_far_it_is(server, archive, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(downloads, "_CHUNK_BYTES", 4096)
+    url, cache = url_of(server), tmp_path / "cache"
+    assert downloaded_hippocampus(url=url, cache=cache) is None
+    shares, folder = fetched(url=url, checksum=checksum_of(archive), cache=cache)
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert len(shares) > 2
+    assert (folder / "imagesTr" / "hippocampus_001.nii.gz").read_bytes() == b"voxels"
+    assert downloaded_hippocampus(url=url, cache=cache) == folder
+    checksum = checksum_of(archive)
+    archive.unlink()
+    assert fetched(url=url, checksum=checksum, cache=cache) == ([], folder)
+
+
+def test_a_fetch_that_is_stopped_leaves_nothing(server, archive, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(downloads, "_CHUNK_BYTES", 4096)
+    fetching = fetch_hippocampus(
+        url=url_of(server), checksum=checksum_of(archive), cache=tmp_path / "cache"
+    )
+    next(fetching)
+    next(fetching)
+    fetching.close()
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_fetch_without_the_file_is_told_and_leaves_nothing(server, tmp_path) -> None:
+    with pytest.raises(BadScan, match=r"could not be downloaded.*check the network"):
+        fetched(url=url_of(server, "elsewhere.tar"), checksum="md5:0", cache=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
