@@ -1,4 +1,4 @@
-"""The table of classes: value, colour and name of what is marked in the scans of a study.
+"""The table of classes: key, colour, name and value of what is marked in the scans of a study.
 
 Part of the Scans page. An edit goes to the session at once; where the study refuses it the rows go
 back to what is recorded. Main thread only.
@@ -8,16 +8,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog, QGridLayout, QLineEdit, QSpinBox, QVBoxLayout, QWidget
 
 from napari_semiseg.engine.study import DEFAULT_COLOURS, ClassInfo
-from napari_semiseg.gui.controls import button, describe, swatch
+from napari_semiseg.gui.controls import button, caption, describe, swatch
 
 if TYPE_CHECKING:
     from napari_semiseg.gui.session import Session
 
 HIGHEST_VALUE = 255
+MOST_KEYS = 9
+"""Classes that a digit on the keyboard stands for."""
+
+_HEADERS = (
+    ("Key", "The digit that takes the brush for the class in hand on the Label page."),
+    ("Colour", "How the class is drawn; the first colours suit every eye."),
+    ("Name", "What the structure is called."),
+    ("Value", "The number that stands for the class in label files."),
+)
 
 
 class ClassEditor(QWidget):
@@ -57,6 +67,10 @@ class ClassEditor(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
         grid.setColumnStretch(2, 1)
+        for column, (title, meaning) in enumerate(_HEADERS):
+            header = caption(title, faint=True)
+            header.setToolTip(meaning)
+            grid.addWidget(header, 0, column)
         for row, item in enumerate(self._shown):
             self._fill_row(grid, row, item)
         self._column.replaceWidget(former, self._rows)
@@ -72,16 +86,21 @@ class ClassEditor(QWidget):
         value.editingFinished.connect(lambda: self._replace(row, value=value.value()))
         colour = button("", "Choose the colour of this class.", lambda: self._choose_colour(row))
         colour.setIcon(swatch(item.colour))
-        colour.setFixedWidth(34)
+        colour.setFixedWidth(40)
         colour.setAccessibleName(f"Colour of {item.name}")
         name = QLineEdit(item.name)
+        name.setMinimumWidth(60)
         describe(name, f"Name of class {item.value}", "What this structure is called.")
         name.editingFinished.connect(lambda: self._replace(row, name=name.text().strip()))
         drop = button("✕", f"Remove the class {item.name}.", lambda: self.remove_class(row))
         drop.setFixedWidth(34)
         drop.setAccessibleName(f"Remove {item.name}")
-        for column, widget in enumerate((value, colour, name, drop)):
-            grid.addWidget(widget, row, column)
+        key = caption(str(row + 1) if row < MOST_KEYS else "")
+        key.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        key.setToolTip(f"On the Label page, this key takes the brush for {item.name} in hand.")
+        key.setAccessibleName(f"Key of {item.name}: {row + 1}" if row < MOST_KEYS else "No key")
+        for column, widget in enumerate((key, colour, name, value, drop)):
+            grid.addWidget(widget, row + 1, column)
 
     def add_class(self) -> None:
         """Add a class with the next free value."""

@@ -5,6 +5,7 @@ Recent studies are remembered between sessions, on this computer only. Main thre
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,7 +94,11 @@ class StudyMenu(QPushButton):
             action.triggered.connect(partial(self._open, path))
             self._menu.addAction(action)
         self._menu.addSeparator()
-        self._menu.addAction("Try the &sample brains…", lambda: ask_sample(self, self._session))
+        self._menu.addAction("Try with &sample brains…", lambda: ask_sample(self, self._session))
+        self._menu.addAction(
+            "Try with sample &hippocampi (27 MB)…",
+            lambda: ask_sample(self, self._session, downloaded=True),
+        )
         if self._session.study is not None:
             self._menu.addSeparator()
             self._menu.addAction("&Export labels…", lambda: ask_export(self, self._session))
@@ -111,18 +116,19 @@ def _ask_name(parent: QWidget, title: str, suggestion: str) -> str:
     return path
 
 
-def ask_new(parent: QWidget, session: Session) -> None:
-    """Ask where the new study goes and make it."""
+def ask_new(parent: QWidget, session: Session, scans: Sequence[Path] = ()) -> None:
+    """Ask where the new study goes, make it, and add the scans in files and folders."""
     path = _ask_name(parent, "Name and place of the new study", "my study.semiseg")
     if path:
-        session.new_study(path)
+        session.new_study(path, scans)
 
 
-def ask_sample(parent: QWidget, session: Session) -> None:
-    """Ask where the sample study goes and make it."""
-    path = _ask_name(parent, "Name and place of the sample study", "sample brains.semiseg")
+def ask_sample(parent: QWidget, session: Session, downloaded: bool = False) -> None:
+    """Ask where the sample study goes and make it; ``downloaded`` takes the hippocampi."""
+    name = "sample hippocampi" if downloaded else "sample brains"
+    path = _ask_name(parent, "Name and place of the sample study", f"{name}.semiseg")
     if path:
-        session.new_sample_study(path)
+        session.new_sample_study(path, downloaded)
 
 
 def ask_open(parent: QWidget, session: Session) -> None:

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from napari_semiseg.engine.errors import SemisegError, StudyError
 from napari_semiseg.engine.study import Case, CaseState, ClassInfo, Run, ScanProblem, Study
+from napari_semiseg.engine.study.scan_checks import find_missing
 from napari_semiseg.engine.volumes import Volume
 
 
@@ -56,6 +58,26 @@ class OpenCase:
     label: np.ndarray | None
 
 
+@dataclass
+class Job:
+    """Work that takes long and can be stopped, other than training.
+
+    Attributes
+    ----------
+    title : str
+        What is done, such as ``"Adding scans"``.
+    share : float or None
+        0…1; None while unknown.
+    detail : str
+        What is worked on at this moment.
+    """
+
+    title: str
+    share: float | None = None
+    detail: str = ""
+    handle: Any = None
+
+
 @dataclass(frozen=True)
 class JobStep:
     """How far a long job is: ``share`` 0…1, None while unknown, and what it works on."""
@@ -95,45 +117,6 @@ def create_study(path: str | Path, classes: Sequence[ClassInfo]) -> tuple[Study,
     return study, take_snapshot(study)
 
 
-def create_sample_study(
-    path: str | Path, labelled: int = 4, held_out: int = 2
-) -> Generator[JobStep, None, tuple[Study, Snapshot]]:
-    """Make a study of the sample brains, a few of them labelled and the last ones held out.
-
-    Parameters
-    ----------
-    path : str or Path
-        The folder to make.
-    labelled, held_out : int
-        Number of scans with a finished label that training learns from, and that are locked.
-
-    Yields
-    ------
-    JobStep
-        One for each scan.
-
-    Returns
-    -------
-    tuple of Study and Snapshot
-        The open study.
-    """
-    from napari_semiseg import sample_data
-
-    study = Study.create(path, sample_data.CLASSES, "Sample brains")
-    names = sample_data.sample_cases()
-    for index, name in enumerate(names):
-        yield JobStep(index / len(names), name)
-        outcome = next(study.add_scans([sample_data.image_path(name)]))
-        if isinstance(outcome, ScanProblem):
-            raise StudyError(outcome.sentence)
-        locked = index >= len(names) - held_out
-        if index < labelled or locked:
-            study.import_label(outcome.name, sample_data.label_path(name))
-        if locked:
-            study.hold_out(outcome.name)
-    return study, take_snapshot(study)
-
-
 def add_scans(study: Study, paths: Sequence[str | Path]) -> Generator[JobStep, None, list[str]]:
     """Add scans from files and folders.
 
@@ -156,6 +139,36 @@ def add_scans(study: Study, paths: Sequence[str | Path]) -> Generator[JobStep, N
         else:
             yield JobStep(None, f"{count} looked at, {outcome.name} added")
     return problems
+
+
+def locate_scans(study: Study, place: str | Path) -> Generator[JobStep, None, tuple[int, int]]:
+    """Find scans that moved, and those that lie beside one that is found.
+
+    Parameters
+    ----------
+    study : Study
+        Open study.
+    place : str or Path
+        A folder, or the file of one scan.
+
+    Yields
+    ------
+    JobStep
+        Where it looks.
+
+    Returns
+    -------
+    tuple of int
+        How many scans were found, and how many are still missing.
+    """
+    place = Path(place)
+    yield JobStep(None, place.name)
+    found = len(study.relocate_scans(place))
+    if found and place.is_file():
+        # the others of its folder are likely to have moved with it
+        yield JobStep(None, place.parent.name)
+        found += len(study.relocate_scans(place.parent))
+    return found, sum(find_missing(case) is not None for case in study.cases())
 
 
 def import_labels(study: Study, paths: Sequence[str | Path]) -> Generator[JobStep, None, list[str]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study.cases import Case, CaseState
+from napari_semiseg.engine.study.done_slices import NOT_ANNOTATED
 from napari_semiseg.engine.study.storage import storage_errors, write_text
 from napari_semiseg.engine.study.study import Study
 from napari_semiseg.engine.volumes.writing import write_label
@@ -28,7 +29,7 @@ def export_labels(study: Study, folder: str | Path, file_type: str = ".nii.gz") 
     """Write the labels that people made or accepted, with a table of them.
 
     Labels in progress and of held-out cases are among them, and the table says so; labels of
-    rejected predictions are not.
+    rejected predictions are not. Slices that nobody has looked at hold 255, not background.
 
     Parameters
     ----------
@@ -68,9 +69,10 @@ def export_labels(study: Study, folder: str | Path, file_type: str = ".nii.gz") 
         write_text(target / "README.txt", _README)
         write_text(target / _TABLE, _table(cases, files))
         for case, file in zip(cases, files, strict=True):
-            label = study.load_label(case.name)
+            label = study.load_training_label(case.name)
             if label is not None:
-                write_label(file, label, case.geometry, class_names)
+                sparse = {} if case.done_slices is None else {NOT_ANNOTATED: "not annotated"}
+                write_label(file, label, case.geometry, class_names | sparse)
     return files
 
 

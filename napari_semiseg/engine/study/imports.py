@@ -1,7 +1,8 @@
-"""Scans with labels from folders: adding many cases at once, as the command line and the desk do.
+"""Scans with labels from folders: adding many cases at once, as the command line does.
 
-Labels are matched to scans by file name. One bad file stops none of the others; every problem is
-kept as a sentence.
+Labels are matched to scans by file name, also where the scan is in the study already. A label that a
+person made is never replaced. One bad file stops none of the others; every problem is kept as a
+sentence.
 """
 
 from __future__ import annotations
@@ -58,22 +59,42 @@ class CaseLists:
 
 @dataclass(frozen=True)
 class ImportStep:
-    """What was done with one case."""
+    """What was done with one case.
+
+    Attributes
+    ----------
+    case : str
+        Its name in the study; the name of the scan where that is no case.
+    added : bool
+        Whether the scan is new to the study.
+    labelled, held_out : bool
+        Whether its label was taken over, and whether it was locked away.
+    kept : bool
+        Whether there was a label to take over, and a person's label stayed in its place.
+    problem : str
+        What went wrong, a sentence; empty where nothing did.
+    """
 
     case: str
     added: bool = False
     labelled: bool = False
     held_out: bool = False
+    kept: bool = False
     problem: str = ""
 
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What was done in all."""
+    """What was done in all: how many cases, as in `ImportStep`.
+
+    ``labelled_before`` of ``labelled`` are cases that were in the study already.
+    """
 
     added: int = 0
     labelled: int = 0
+    labelled_before: int = 0
     held_out: int = 0
+    kept: int = 0
     problems: tuple[str, ...] = ()
 
     def with_step(self, step: ImportStep) -> ImportSummary:
@@ -82,7 +103,9 @@ class ImportSummary:
             self,
             added=self.added + step.added,
             labelled=self.labelled + step.labelled,
+            labelled_before=self.labelled_before + (step.labelled and not step.added),
             held_out=self.held_out + step.held_out,
+            kept=self.kept + step.kept,
             problems=(*self.problems, step.problem) if step.problem else self.problems,
         )
 
@@ -91,15 +114,33 @@ class ImportSummary:
         return {
             "added": self.added,
             "labelled": self.labelled,
+            "labelled_before": self.labelled_before,
             "held_out": self.held_out,
+            "kept": self.kept,
             "problems": list(self.problems),
         }
+
+    @property
+    def sentence(self) -> str:
+        """What was done, for people."""
+        before = self.labelled_before
+        parts = [
+            f"Added {self.added} scans",
+            f"took over {self.labelled} labels"
+            + (f" ({before} of scans that were in the study already)" if before else ""),
+            *([f"kept {self.kept} labels that a person made"] if self.kept else []),
+            f"locked {self.held_out} held-out cases",
+        ]
+        return f"{', '.join(parts)}; {len(self.problems)} problems."
 
 
 def import_cases(
     study: Study, scans: Sequence[Path], labels: Path | None, lists: CaseLists
 ) -> Iterator[ImportStep]:
     """Add scans and, for each, take over its label and lock it as the lists say.
+
+    A scan that is in the study already gets the label too, unless a person made the one that it has;
+    it is a problem only where there is nothing to take over.
 
     Parameters
     ----------
@@ -124,31 +165,40 @@ def import_cases(
             "A list of labelled cases needs the folder of their label files; give it with --labels."
         )
     for found in study.add_scans(scans):
-        if isinstance(found, ScanProblem):
+        if not isinstance(found, ScanProblem):
+            yield _label_and_lock(study, ImportStep(found.name, added=True), labels, lists)
+        elif found.known_as is not None:
+            step = _label_and_lock(study, ImportStep(found.known_as), labels, lists)
+            nothing = step == ImportStep(found.known_as)
+            yield replace(step, problem=found.sentence) if nothing else step
+        else:
             yield ImportStep(found.source.name, problem=found.sentence)
-            continue
-        yield _label_and_lock(study, found.name, labels, lists)
     known = {case.name for case in study.cases()}
     for name in [*(lists.labelled or ()), *lists.held_out]:
         if name not in known:
             yield ImportStep(name, problem=f"The list names “{name}”, but no scan has that name.")
 
 
-def _label_and_lock(study: Study, case: str, labels: Path | None, lists: CaseLists) -> ImportStep:
-    step = ImportStep(case, added=True)
+def _label_and_lock(
+    study: Study, step: ImportStep, labels: Path | None, lists: CaseLists
+) -> ImportStep:
+    name = step.case
     try:
-        if labels is not None and lists.wants_label(case):
-            path = _label_file(labels, case)
-            if path is not None:
-                study.import_label(case, path)
+        case = study.case(name)
+        if labels is not None and lists.wants_label(name):
+            path = _label_file(labels, name)
+            if path is not None and case.label_belongs_to_a_person:
+                step = replace(step, kept=True)
+            elif path is not None:
+                study.import_label(name, path)
                 step = replace(step, labelled=True)
             elif lists.labelled is not None:
-                raise BadLabel(f"The folder {labels} has no label file for “{case}”.")
-        if case in lists.held_out:
-            study.hold_out(case)
+                raise BadLabel(f"The folder {labels} has no label file for “{name}”.")
+        if name in lists.held_out and not case.held_out:
+            study.hold_out(name)
             step = replace(step, held_out=True)
     except SemisegError as problem:
-        return replace(step, problem=f"{case}: {problem}")
+        return replace(step, problem=f"{name}: {problem}")
     return step
 
 

@@ -25,6 +25,7 @@ from napari_semiseg.engine.study.cases import (
 )
 from napari_semiseg.engine.study.records import Records
 from napari_semiseg.engine.study.storage import storage_errors
+from napari_semiseg.engine.volumes.formats import image_suffix
 from napari_semiseg.engine.volumes.reading import read_volume
 from napari_semiseg.engine.volumes.scans import ScanSource, find_scans
 from napari_semiseg.engine.volumes.volume import Volume
@@ -42,10 +43,27 @@ class ScanProblem:
         The scan; nothing about it was recorded.
     sentence : str
         What is wrong, where, and what to do.
+    known_as : str or None
+        Name of the case that has this scan already.
     """
 
     source: ScanSource
     sentence: str
+    known_as: str | None = None
+
+
+class ScanKnown(StudyError):
+    """The study has the scan already.
+
+    Attributes
+    ----------
+    case : str
+        Name of the case that has it.
+    """
+
+    def __init__(self, sentence: str, case: str) -> None:
+        super().__init__(sentence)
+        self.case = case
 
 
 def content_hash(paths: Sequence[Path]) -> str:
@@ -93,9 +111,10 @@ def add_scan(records: Records, source: ScanSource) -> Case:
     ------
     BadScan
         If the scan is missing, cannot be read, or has voxels that are no numbers.
+    ScanKnown
+        If the study already has a case with this content.
     StudyError
-        If the study already has a case of this name or with this content, or if its scans have
-        another number of channels.
+        If it has another case of this name, or if its scans have another number of channels.
     """
     _refuse_missing(source)
     try:
@@ -146,6 +165,8 @@ def add_scans(records: Records, paths: Sequence[str | Path]) -> Iterator[Case | 
             continue
         try:
             yield add_scan(records, found)
+        except ScanKnown as error:
+            yield ScanProblem(found, str(error), error.case)
         except SemisegError as error:
             yield ScanProblem(found, str(error))
 
@@ -175,9 +196,10 @@ def _refuse_missing(source: ScanSource) -> None:
 def _refuse_duplicate(cases: Sequence[Case], source: ScanSource, digest: str) -> None:
     for case in cases:
         if case.content_hash == digest:
-            raise StudyError(
+            raise ScanKnown(
                 f"The scan {source.name} is already in the study as the case '{case.name}': there "
-                "is no need to add it again."
+                "is no need to add it again.",
+                case.name,
             )
     if any(case.name == source.name for case in cases):
         raise StudyError(
@@ -233,51 +255,88 @@ def read_scan(case: Case) -> Volume:
     return volume
 
 
-def relocate_scans(records: Records, folder: Path) -> list[Case]:
-    """Find scans that moved: by their file names below a folder, proved by their content.
+def relocate_scans(records: Records, place: Path) -> list[Case]:
+    """Find scans that moved, proved by their content.
+
+    In a folder the missing scans are looked for by their file names first, then among all other
+    images, for they may have been renamed. A single file is taken for the scan that it is a copy of,
+    also where a changed file stands in its place.
 
     Parameters
     ----------
     records : Records
         The records of the study.
-    folder : Path
-        Where the missing scans may be, at any depth.
+    place : Path
+        A folder where the missing scans may be, at any depth; or the file of one scan.
 
     Returns
     -------
     list of Case
-        The cases whose scans were found; those still missing keep their former place.
+        The cases whose scans were found; the others keep their former place.
 
     Raises
     ------
     StudyError
-        If ``folder`` is no folder, or a file in it with the name of a scan cannot be read.
+        If ``place`` does not exist, or a file in it cannot be read.
     """
-    if not folder.is_dir():
-        raise StudyError(f"There is no folder {folder}: choose the one that the scans moved to.")
+    if not place.exists():
+        raise StudyError(f"There is no folder {place}: choose the one that the scans moved to.")
     with records.reading() as connection:
         cases = read_cases(connection, records.folder)
-    missing = [case for case in cases if not all(path.exists() for path in case.source.paths)]
-    places = _places_by_name(folder, {case.source.paths[0].name for case in missing})
+    with storage_errors(place):
+        moved = _moved_file(cases, place) if place.is_file() else _moved_scans(cases, place)
     found = []
-    for case in missing:
-        with storage_errors(folder):
-            source = _moved_source(case, places.get(case.source.paths[0].name, []))
-        if source is None:
-            continue
+    for case, source in moved:
         with records.transaction() as connection:
             write_source(connection, case, json.dumps(source.to_dict(records.folder)))
             found.append(read_case(connection, records.folder, case.name))
     return found
 
 
-def _places_by_name(folder: Path, names: set[str]) -> dict[str, list[Path]]:
-    places: dict[str, list[Path]] = {}
-    for root, folders, files in os.walk(folder):
+def _moved_file(cases: Sequence[Case], file: Path) -> list[tuple[Case, ScanSource]]:
+    """Return the case that a file is the scan of, with its new source; none, or one."""
+    digest = content_hash((file,))
+    return [
+        (case, ScanSource(case.source.name, (file,), case.source.kind))
+        for case in cases
+        if case.content_hash == digest and len(case.source.paths) == 1
+    ]
+
+
+def _moved_scans(cases: Sequence[Case], folder: Path) -> list[tuple[Case, ScanSource]]:
+    """Return the missing cases that a folder holds, with their new sources."""
+    missing = [case for case in cases if not all(path.exists() for path in case.source.paths)]
+    if not missing:
+        return []
+    files = _images_below(folder, {case.source.paths[0].name for case in missing})
+    by_name: dict[str, list[Path]] = {}
+    for file in files:
+        by_name.setdefault(file.name, []).append(file)
+    moved, renamed = [], {}
+    for case in missing:
+        source = _moved_source(case, by_name.get(case.source.paths[0].name, []))
+        if source is not None:
+            moved.append((case, source))
+        elif len(case.source.paths) == 1:
+            renamed[case.content_hash] = case
+    for file in files:
+        if not renamed:
+            break
+        known = renamed.pop(content_hash((file,)), None)
+        if known is not None:
+            moved.append((known, ScanSource(known.source.name, (file,), known.source.kind)))
+    order = {case.identifier: place for place, case in enumerate(cases)}
+    return sorted(moved, key=lambda pair: order[pair[0].identifier])
+
+
+def _images_below(folder: Path, names: set[str]) -> list[Path]:
+    """Return the images below a folder, and the files with one of the names."""
+    files: list[Path] = []
+    for root, folders, entries in os.walk(folder):
         folders.sort()  # the same search gives the same answer everywhere
-        for name in names.intersection(files):
-            places.setdefault(name, []).append(Path(root, name))
-    return places
+        found = (Path(root, entry) for entry in sorted(entries))
+        files += [file for file in found if file.name in names or image_suffix(file) is not None]
+    return files
 
 
 def _moved_source(case: Case, places: Sequence[Path]) -> ScanSource | None:

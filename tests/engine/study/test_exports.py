@@ -90,3 +90,16 @@ def test_a_full_disk_is_told_in_one_sentence(
         with pytest.raises(StudyError, match="is full"):
             export_labels(labelled, tmp_path / "out")
     assert len(export_labels(labelled, tmp_path / "out")) == 2
+
+
+def test_slices_that_nobody_has_looked_at_are_not_exported_as_background(
+    study: Study, drawn: np.ndarray, tmp_path: Path
+) -> None:
+    study.save_label("a", drawn)
+    study.mark_slices("a", 0, [2, 3])
+    (file,) = export_labels(study, tmp_path / "out")
+    written = np.asarray(nib.load(file).dataobj).T
+    np.testing.assert_array_equal(written[2:4], drawn[2:4])
+    assert (written[[0, 1, 4, 5]] == 255).all()
+    sidecar = json.loads((tmp_path / "out" / "a.json").read_text())
+    assert sidecar["labels"]["not annotated"] == 255

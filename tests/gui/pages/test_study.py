@@ -23,7 +23,8 @@ def shown_names(page):
 def test_all_scans_are_listed_with_their_states_in_words(page):
     assert shown_names(page) == ["scan_0", "scan_1", "scan_2", "scan_3"]
     model = page.table.model()
-    assert model.index(0, 1).data() == "labelled"
+    assert model.index(0, 1).data(Qt.ItemDataRole.AccessibleTextRole) == "labelled"
+    assert model.index(0, 0).data(Qt.ItemDataRole.AccessibleTextRole) == "scan_0, labelled"
     assert model.index(0, 1).data(Qt.ItemDataRole.DecorationRole) is not None
     assert "training learns from it" in model.index(0, 0).data(Qt.ItemDataRole.ToolTipRole)
 
@@ -126,3 +127,89 @@ def test_a_refused_change_of_classes_goes_back(page, desk, background, messages)
     background.finish()
     assert "same name" in messages()[-1][1]
     assert [item.name for item in page.classes._shown] == ["box", "rim"]
+
+
+# the list in detail
+
+
+@pytest.fixture
+def on_show(qtbot, desk, background):
+    """The page in a window, with its scans looked at."""
+    page = StudyPage(desk)
+    qtbot.addWidget(page)
+    with qtbot.waitExposed(page):
+        page.show()
+    background.finish()
+    return page
+
+
+def test_the_scans_are_looked_at_when_the_page_comes_up(on_show, desk):
+    assert set(desk.overview.cases) == {"scan_0", "scan_1", "scan_2", "scan_3"}
+    model = on_show.table.cases
+    titles = [column.title for column in model.columns]
+    assert titles == ["Scan", "State", "Unsure", "Trust", "box", "rim", "Last edited"]
+    assert model.index(0, titles.index("box")).data() == "0.81 mL"
+    assert on_show.counted.text() == "4 scans"
+
+
+def test_scans_are_chosen_by_state(on_show):
+    on_show.states.setCurrentText("labelled")
+    assert shown_names(on_show) == ["scan_0"]
+    assert on_show.counted.text() == "1 of 4 scans"
+    on_show.states.setCurrentIndex(0)
+    assert len(shown_names(on_show)) == 4
+
+
+def test_page_keys_go_from_scan_to_scan_in_the_order_of_the_list(on_show, desk, background, qtbot):
+    on_show.table.sortByColumn(0, Qt.SortOrder.DescendingOrder)
+    on_show.activateWindow()  # shortcuts belong to the active window
+    qtbot.waitUntil(on_show.isActiveWindow)
+    for expected in ("scan_3", "scan_2"):
+        qtbot.keyClick(on_show.filter, Qt.Key.Key_PageDown)
+        background.finish()
+        assert desk.labelling.shown == expected
+        assert on_show.table.selected_name() == expected
+    qtbot.keyClick(on_show.filter, Qt.Key.Key_PageUp)
+    background.finish()
+    assert desk.labelling.shown == "scan_3"
+    assert not on_show.previous.isEnabled()
+    assert "no other scan that way" in on_show.previous.toolTip()
+
+
+def test_what_is_wrong_with_a_scan_is_said_with_what_mends_it(
+    on_show, desk, background, scan_folder, tmp_path, monkeypatch
+):
+    from qtpy.QtWidgets import QFileDialog
+
+    moved = tmp_path / "renamed.nii.gz"
+    (scan_folder / "scan_2.nii.gz").rename(moved)
+    on_show.table.chosen.emit("scan_2")
+    background.finish()
+    assert on_show.table.selected_name() == "scan_2"
+    assert "scan_2.nii.gz is no longer in" in on_show.mending.sentence.text()
+    assert "⚠ 1 cannot be used" in on_show.counted.text()
+    on_show.states.setCurrentIndex(on_show.states.count() - 1)
+    assert shown_names(on_show) == ["scan_2"]
+    on_show.states.setCurrentIndex(0)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(moved), ""))
+    on_show.mending.locate_file.click()
+    background.finish()
+    assert desk.records.case("scan_2").source.paths == (moved,)
+    assert on_show.mending.isHidden()
+    assert on_show.counted.text() == "4 scans"
+
+
+def test_a_study_that_is_dropped_opens(page, desk, background, tmp_path):
+    from napari_semiseg.engine.study import Study, parse_classes
+
+    Study.create(tmp_path / "other", parse_classes("1=a")).close()
+    page.dropped.emit([tmp_path / "other.semiseg"])
+    background.finish()
+    assert desk.study.path.stem == "other"
+
+
+def test_each_class_shows_the_key_that_takes_its_brush(page):
+    from qtpy.QtWidgets import QLabel
+
+    names = [label.accessibleName() for label in page.classes._rows.findChildren(QLabel)]
+    assert {"Key of box: 1", "Key of rim: 2"} <= set(names)
