@@ -14,6 +14,8 @@ from psygnal import Signal
 from napari_semiseg.engine.study import Case, CaseState, Run, Study
 from napari_semiseg.gui import map_work, study_work
 from napari_semiseg.gui.size_work import ScanSizes
+from napari_semiseg.gui.trust_work import PredictionTrust
+from napari_semiseg.gui.worst_slices import WorstSlices
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.methods.contract import NativeMap
@@ -44,6 +46,10 @@ class Reviewing:
         Class whose maps are shown of those with one for each class; None takes the first.
     sizes : ScanSizes
         How large the structures are in the scan on the screen.
+    trust : PredictionTrust
+        How far the predictions may be trusted.
+    worst : WorstSlices
+        Which slices of the prediction on the screen most need a look.
     maps_changed, unsure_changed, fixed : psygnal.Signal
         Emitted after maps come or go on the screen, after `unsure` changed, and when a prediction
         has become a label to correct.
@@ -65,20 +71,28 @@ class Reviewing:
         self._awaited: str | None = None
         session.labelling.shown_changed.connect(self._on_shown)
         self.sizes = ScanSizes(session, self)
+        self.trust = PredictionTrust(session, self)
+        self.worst = WorstSlices(session)
 
     # which cases
 
     def cases(self) -> list[Case]:
-        """Return the predicted cases, most unsure first, then those that are decided."""
+        """Return the predicted cases, least trusted first, then those that are decided.
 
-        def order(case: Case) -> tuple[bool, float]:
-            return case.state in DECIDED, -(self.unsure.get(case.name) or 0.0)
+        Cases of which the trust is not known come after the others, the most unsure first.
+        """
+        trust = self.trust.scores
+
+        def order(case: Case) -> tuple[bool, bool, float]:
+            score = trust.get(case.name)
+            unsure = self.unsure.get(case.name) or 0.0
+            return case.state in DECIDED, score is None, -unsure if score is None else score
 
         wanted = (CaseState.PREDICTED, *DECIDED)
         return sorted((c for c in self._session.records.cases if c.state in wanted), key=order)
 
     def next_case(self, after: str | None) -> str | None:
-        """Return the case to look at next: the most unsure that is not decided."""
+        """Return the case to look at next: the first of the list that is not decided."""
         waiting = [case.name for case in self.cases() if case.state is CaseState.PREDICTED]
         return next((name for name in waiting if name != after), None)
 
@@ -125,6 +139,7 @@ class Reviewing:
         )
 
     def _on_one_predicted(self, measured: map_work.Unsure) -> None:
+        self.trust.outdate(measured.case)
         self._on_unsure(measured)
         self._session.refresh()
         if measured.case == self._session.labelling.shown:
@@ -172,6 +187,7 @@ class Reviewing:
         """Forget which run predicted the case before: not every way to a case reads its maps."""
         if self._session.labelling.shown != self._maps_of:
             self.run_shown, self.own_maps, self._maps_of = None, {}, None
+            self.worst.forget()
 
     def _on_no_maps(self, sentence: str) -> None:
         self._awaited = None
@@ -184,11 +200,13 @@ class Reviewing:
         if found is None:
             self.run_shown, self.own_maps = None, {}
             self._session.layers.clear_maps()
+            self.worst.forget()
         else:
             self.run_shown, maps = found
             self.own_maps = {kind: item.description for kind, item in maps.native.items()}
             self._session.layers.show_maps(maps, self._session.records.classes, self.run_shown)
             self._apply_visibility()
+            self.worst.measure(maps)
         self.maps_changed.emit()
 
     def show_kind(self, kind: str, wanted: bool) -> None:
@@ -266,4 +284,6 @@ class Reviewing:
         self.own_maps = {}
         self._maps_of = self._awaited = None
         self.sizes.forget()
+        self.trust.forget()
+        self.worst.forget()
         self.maps_changed.emit()

@@ -9,7 +9,6 @@ training, reviewing and comparing are parts of the session with verbs of their o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,13 +19,13 @@ from psygnal import Signal
 from napari_semiseg.engine.study import DEFAULT_COLOURS, ClassInfo, Study, export_labels
 from napari_semiseg.gui import sample_work, study_work
 from napari_semiseg.gui.comparing_runs import ComparingRuns
-from napari_semiseg.gui.garbage import ShortCollections
 from napari_semiseg.gui.labelling import Labelling
 from napari_semiseg.gui.layers import CaseLayers
 from napari_semiseg.gui.overview import Overview
 from napari_semiseg.gui.reviewing import Reviewing
 from napari_semiseg.gui.study_lane import RunInBackground, StudyLane
-from napari_semiseg.gui.study_work import JobStep, Snapshot
+from napari_semiseg.gui.study_work import Job, JobStep, Snapshot
+from napari_semiseg.gui.suggesting import Suggesting
 from napari_semiseg.gui.training_desk import TrainingDesk
 from napari_semiseg.gui.worker import TrainingWorker, run_in_background
 
@@ -40,26 +39,6 @@ Result = TypeVar("Result")
 
 FIRST_CLASSES = (ClassInfo(1, "structure", DEFAULT_COLOURS[0]),)
 """Classes of a new study until the user names them."""
-
-
-@dataclass
-class Job:
-    """Work that takes long and can be stopped, other than training.
-
-    Attributes
-    ----------
-    title : str
-        What is done, such as ``"Adding scans"``.
-    share : float or None
-        0…1; None while unknown.
-    detail : str
-        What is worked on at this moment.
-    """
-
-    title: str
-    share: float | None = None
-    detail: str = ""
-    handle: Any = None
 
 
 class Session:
@@ -118,9 +97,9 @@ class Session:
         self.labelling = Labelling(self)
         self.training = TrainingDesk(self, worker or TrainingWorker())
         self.reviewing = Reviewing(self)
+        self.suggesting = Suggesting(self)
         self.overview = Overview(self)
         self.comparing = ComparingRuns(self)
-        self._collections = ShortCollections()
         self._closed = False
 
     # telling the user
@@ -146,8 +125,6 @@ class Session:
 
     def _on_engine(self, loaded: tuple[dict[str, type[Method]], Machine]) -> None:
         self.methods, self.machine = loaded
-        if self.labelling.shown is None:
-            self._collections.begin()
         self.engine_loaded.emit()
 
     def new_study(self, path: str | Path, scans: Sequence[str | Path] = ()) -> None:
@@ -207,6 +184,7 @@ class Session:
     def _leave_study(self) -> None:
         self.labelling.leave()
         self.reviewing.forget()
+        self.suggesting.forget()
         self.overview.forget()
         self.comparing.forget()
         self.training.forget()
@@ -379,6 +357,7 @@ class Session:
         self._closed = True
         self._silence()
         self.labelling.flush()
+        self.reviewing.trust.forget()
         self.overview.forget()
         if self.job is not None:
             self.job.handle.cancel()
@@ -387,7 +366,6 @@ class Session:
         study, self.study = self.study, None
         if study is not None:
             study.close()
-        self._collections.end()
 
     def _silence(self) -> None:
         """Tell nobody any more: the widgets that listen may be gone before the session is."""
@@ -405,6 +383,10 @@ class Session:
             self.reviewing.maps_changed,
             self.reviewing.unsure_changed,
             self.reviewing.fixed,
+            self.reviewing.trust.changed,
+            self.reviewing.trust.progressed,
+            self.reviewing.worst.changed,
+            self.suggesting.changed,
             self.overview.changed,
             self.comparing.changed,
             self.comparing.screen_changed,
@@ -413,6 +395,8 @@ class Session:
 
 
 def _load_engine() -> tuple[dict[str, type[Method]], Machine]:
+    import scipy.spatial.transform  # noqa: F401  napari turns its camera with it, and would wait
+
     from napari_semiseg.engine.methods.registry import available_methods
     from napari_semiseg.engine.planning.machine import describe_machine
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QCoreApplication, QTimer
-from qtpy.QtGui import QHideEvent
+from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_semiseg.gui.advice import PAGES, next_step
 from napari_semiseg.gui.controls import caption, rule, scrolling
+from napari_semiseg.gui.garbage import ShortCollections
 from napari_semiseg.gui.pages.compare import ComparePage
 from napari_semiseg.gui.pages.label import LabelPage
 from napari_semiseg.gui.pages.review import ReviewPage
@@ -65,6 +66,7 @@ class SemisegWidget(QWidget):
         self.setMinimumWidth(NARROWEST)
         self._viewer = napari_viewer
         self.session = session or Session(napari_viewer)
+        self._collections = ShortCollections()
         self._keys = ViewerKeys(napari_viewer, self.session.layers)
         self._recent = recent or RecentStudies()
         self._page = 0
@@ -120,6 +122,7 @@ class SemisegWidget(QWidget):
         session = self.session
         self.steps.chosen.connect(self.show_page)
         session.study_changed.connect(self._on_study)
+        session.engine_loaded.connect(self._shorten_collections)
         session.records_changed.connect(self._refresh)
         session.training.changed.connect(self._refresh_advice)
         session.labelling.shown_changed.connect(self._bind_keys)
@@ -180,7 +183,17 @@ class SemisegWidget(QWidget):
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802
         """Save what was painted; hiding may be the last that the widget hears (Qt's name)."""
         self.session.labelling.flush()
+        self._collections.end()
         super().hideEvent(event)
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Draw without long stops, once the libraries are loaded (Qt's name)."""
+        super().showEvent(event)
+        self._shorten_collections()
+
+    def _shorten_collections(self) -> None:
+        if self.session.methods and self.isVisible():
+            self._collections.begin()
 
 
 def _close(session: Session, keys: ViewerKeys) -> None:

@@ -37,6 +37,7 @@ from napari_semiseg.gui.controls import (
     swatch,
 )
 from napari_semiseg.gui.pages.label_tools import BrushPanel, ClassPanel, SlicePanel
+from napari_semiseg.gui.pages.suggestions import SuggestionPanel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,6 +101,7 @@ class LabelPage(QWidget):
         self.case.activated.connect(lambda row: self._labelling.show_case(self.case.itemText(row)))
 
     def _make_tools(self) -> None:
+        self.suggestions = SuggestionPanel(self._session)
         self.slices = SlicePanel(self._labelling)
         self.brushes = QWidget()
         self.brush = BrushPanel(self._labelling)
@@ -133,6 +135,7 @@ class LabelPage(QWidget):
         layout = self._column = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
+        layout.addWidget(self.suggestions)
         layout.addWidget(self.state)
         layout.addWidget(self.slices)
         layout.addWidget(heading("Paint"))

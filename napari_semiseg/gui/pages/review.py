@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_semiseg.engine.study import ClassInfo
 from napari_semiseg.gui.advice import why_not_accept, why_not_predict
@@ -29,6 +30,7 @@ from napari_semiseg.gui.controls import (
 )
 from napari_semiseg.gui.more_maps import MoreMaps
 from napari_semiseg.gui.pages.sizes import SizeSection
+from napari_semiseg.gui.pages.trust import TrustPanel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,8 +72,9 @@ class ReviewPage(QWidget):
         self.with_run = caption(faint=True)
         self.table = CaseTable("Predicted scans", with_unsure=True)
         self.table.setMinimumHeight(130)
-        self.table.setToolTip("The most unsure come first. Double-click or press Enter to look.")
+        self.table.setToolTip("The least trusted come first. Double-click or press Enter to look.")
         self.table.chosen.connect(self._reviewing.show)
+        self.trust = TrustPanel(session)
         self._make_maps()
         self._make_decisions()
         self.sizes = SizeSection(session)
@@ -82,8 +85,11 @@ class ReviewPage(QWidget):
             session.labelling.shown_changed,
             self._reviewing.maps_changed,
             self._reviewing.unsure_changed,
+            self._reviewing.trust.changed,
         ):
             signal.connect(self.refresh)
+        for moved in (self._reviewing.worst.changed, session.labelling.slices.changed):
+            moved.connect(self._refresh_worst)
         self.refresh()
 
     def _make_maps(self) -> None:
@@ -121,10 +127,17 @@ class ReviewPage(QWidget):
         describe(self.reason, "Reason for rejecting", "Kept with the decision.")
         self.go_on = QCheckBox("Then show the next")
         self.go_on.setChecked(True)
-        describe(
-            self.go_on, "Show the next scan after a decision", "Go to the most unsure scan left."
+        describe(self.go_on, "Show the next scan after a decision", "Go to the first scan left.")
+        self.next = button(
+            "&Next scan", "Show the first scan in the list that is left (N).", self._next
         )
-        self.next = button("&Next scan", "Show the most unsure scan that is left (N).", self._next)
+        self.worst = button(
+            "Worst slice",
+            "Jump to the slice where most is probably wrong, then to the next worst (W).",
+            self._reviewing.worst.show_next,
+        )
+        self.worst_found = QElidingLabel()
+        self.worst_found.setAccessibleName("What may be wrong in the slice")
         self.why = caption(faint=True)
 
     def _lay_out(self) -> None:
@@ -142,11 +155,16 @@ class ReviewPage(QWidget):
         onward = QHBoxLayout()
         onward.addWidget(self.go_on, 1)
         onward.addWidget(self.next)
+        slices = QHBoxLayout()
+        slices.addWidget(self.worst)
+        slices.addWidget(self.worst_found, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.predict)
         layout.addWidget(self.with_run)
         layout.addWidget(self.table, 1)
+        layout.addWidget(self.trust)
+        layout.addLayout(slices)
         layout.addLayout(decisions)
         layout.addWidget(self.why)
         layout.addWidget(self.reason)
@@ -163,19 +181,26 @@ class ReviewPage(QWidget):
             "F": self.fix_case,
             "R": self.reject_case,
             "N": self._next,
+            "W": self._reviewing.worst.show_next,
         }
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
         """Find out what the list lacks when the page comes up (Qt's name)."""
         super().showEvent(event)
         self._reviewing.measure_missing()
+        self._reviewing.trust.judge_missing()
 
     def refresh(self) -> None:
         """Show what is predicted and what can be decided."""
         records, job = self._session.records, self._session.job
         if self.isVisible():
             self._reviewing.measure_missing()
-        self.table.cases.set_cases(self._reviewing.cases(), self._reviewing.unsure)
+            self._reviewing.trust.judge_missing()
+        self.table.set_cases(
+            self._reviewing.cases(),
+            unsure=self._reviewing.unsure,
+            trust=self._reviewing.trust.scores,
+        )
         shown = self._session.labelling.reading or self._session.labelling.shown
         self.table.select(shown)
         reason = why_not_predict(records, None if job is None else job.title)
@@ -184,6 +209,12 @@ class ReviewPage(QWidget):
         self.with_run.setText(reason or ("" if run is None else f"With the run {run.identifier}."))
         self._refresh_maps()
         self._refresh_decisions()
+        self._refresh_worst()
+        self.trust.refresh()
+
+    def _refresh_worst(self) -> None:
+        allow(self.worst, self._reviewing.worst.reason_against())
+        self.worst_found.setText(self._reviewing.worst.words)
 
     def _refresh_maps(self) -> None:
         there, wanted = self._reviewing.kinds_on_screen(), self._reviewing.wanted_kinds

@@ -217,3 +217,54 @@ def test_sizes_are_offered_for_methods_that_expect_some_only(page, desk, backgro
     page.resize(344, 700)
     page.grab()
     assert page.sizes.geometry().right() <= 344
+
+
+def judge(page, desk, background):
+    desk.reviewing.trust.judge_missing()
+    background.finish()
+
+
+def test_trust_has_a_column_as_soon_as_it_is_known(page, desk, background):
+    assert page.table.isColumnHidden(3)
+    judge(page, desk, background)
+    assert not page.table.isColumnHidden(3)
+    scores = desk.reviewing.trust.scores
+    assert names(page) == sorted(scores, key=scores.__getitem__)
+    first = page.table.model().index(0, 3).data()
+    assert first == f"{100 * min(scores.values()):.0f} %"
+
+
+def test_the_reasons_stand_under_the_list(page, desk, background):
+    judge(page, desk, background)
+    assert page.trust.words.isHidden(), "no scan is on the screen"
+    show(page, background, "scan_3")
+    words = page.trust.words.text()
+    assert words.startswith("Trust ")
+    assert words.count("\n") <= 4
+    assert not page.trust.words.isHidden()
+
+
+def test_judging_shows_its_progress_and_can_be_stopped(page, desk, background):
+    desk.reviewing.trust.judge_missing()
+    assert not page.trust.stop.isHidden()
+    assert "Judging" in page.trust.note.text()
+    page.trust.stop.click()
+    background.finish()
+    assert "was stopped" in page.trust.note.text()
+    assert names(page) == ["scan_3", "scan_2", "scan_1"]
+    page.trust.again.click()
+    background.finish()
+    assert page.trust.again.isHidden()
+    assert not page.table.isColumnHidden(3)
+
+
+def test_the_worst_slice_has_a_button_and_a_key(page, desk, background):
+    assert not page.worst.isEnabled()
+    assert "choose a predicted scan" in page.worst.toolTip()
+    show(page, background, "scan_3")
+    assert page.worst.isEnabled()
+    page.keys()["W"]()
+    found = page.worst_found.text()
+    assert found.startswith(f"Slice {desk.labelling.slices.current + 1}:")
+    page.worst.click()
+    assert page.worst_found.text() != found
