@@ -34,14 +34,14 @@ def step_captions(records: Snapshot, training: bool = False) -> tuple[str, str, 
     labelled = trainable(records)
     review = count(records.cases, CaseState.PREDICTED)
     if training:
-        trained = "under way"
+        trained = "running"
     elif not records.runs:
-        trained = "not yet" if labelled else "needs labels"
+        trained = "not yet" if labelled else "no labels"
     else:
         trained = plural(len(records.runs), "run")
     return (
         str(len(records.cases)) if records.cases else "add scans",
-        f"{labelled} done" if labelled else ("none yet" if records.cases else "needs scans"),
+        f"{labelled} done" if labelled else ("none yet" if records.cases else "no scans"),
         trained,
         f"{review} to do" if review else ("nothing" if records.usable_run else "not yet"),
         _comparable(records),
@@ -52,7 +52,7 @@ def _comparable(records: Snapshot) -> str:
     if not measurable(records):
         return "hold out" if records.usable_run else "not yet"
     runs = len(usable_runs(records))
-    return f"{runs} runs" if runs > 1 else "needs runs"
+    return f"{runs} runs" if runs > 1 else "no runs"
 
 
 def measurable(records: Snapshot) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from napari_semiseg.gui.advice import PAGES, step_captions
@@ -23,6 +24,8 @@ _TOOLTIPS = (
     "Look at predictions and accept, fix or reject them.",
     "Compare runs on the held-out scans.",
 )
+NARROWEST = 50
+MARGINS = 6  # of a button's text, left and right together
 
 
 class StepBar(QWidget):
@@ -54,7 +57,7 @@ class StepBar(QWidget):
             step = QPushButton()
             step.setCheckable(True)
             step.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-            step.setMinimumSize(56, 42)
+            step.setMinimumSize(NARROWEST, 42)
             step.setStyleSheet("padding: 2px;")
             step.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             step.setShortcut(f"Alt+{index + 1}")
@@ -82,3 +85,17 @@ class StepBar(QWidget):
             step.setText(f"{index + 1} {PAGES[index]}\n{text}")
             step.setAccessibleName(f"Step {index + 1}, {PAGES[index]}, {text}")
             step.setShortcut(f"Alt+{index + 1}")  # setting a text takes the shortcut away
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+        """Measure again with the font that the theme has given by now (Qt's name)."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Keep every step wide enough for its two lines."""
+        for step in self.buttons:
+            step.ensurePolished()
+            lines = step.text().splitlines()
+            widest = max(step.fontMetrics().horizontalAdvance(line) for line in lines)
+            step.setMinimumWidth(max(NARROWEST, widest + MARGINS))

@@ -26,13 +26,13 @@ def test_an_empty_study_asks_for_scans_on_every_page():
 def test_each_step_says_what_it_lacks(desk, records):
     assert advice.step_captions(Snapshot()) == (
         "add scans",
-        "needs scans",
-        "needs labels",
+        "no scans",
+        "no labels",
         "not yet",
         "not yet",
     )
     assert advice.step_captions(records()) == ("4", "1 done", "not yet", "not yet", "not yet")
-    assert advice.step_captions(records(), training=True)[2] == "under way"
+    assert advice.step_captions(records(), training=True)[2] == "running"
     with_run(desk)
     desk.study.mark("scan_1", CaseState.PREDICTED)
     assert advice.step_captions(records()) == ("4", "1 done", "1 run", "1 to do", "hold out")
@@ -84,7 +84,7 @@ def test_comparing_needs_held_out_labels_and_two_runs(desk, records):
     with_run(desk)
     assert "Train another" in advice.why_not_compare(records(), False)
     assert "still training" in advice.why_not_compare(records(), True)
-    assert advice.step_captions(records())[-1] == "needs runs"
+    assert advice.step_captions(records())[-1] == "no runs"
     with_run(desk)
     assert advice.why_not_compare(records(), False) is None
     assert advice.step_captions(records())[-1] == "2 runs"

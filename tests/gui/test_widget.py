@@ -206,3 +206,12 @@ def test_every_control_has_a_tooltip_and_an_accessible_name(docked, qtbot, study
                     control,
                     getattr(control, "text", str)(),
                 )
+
+
+def test_no_step_is_cut_off_in_a_narrow_dock(docked):
+    steps = docked.steps
+    steps.resize(360, 60)  # what the theme makes of the font counts from here
+    assert steps.minimumSizeHint().width() <= 360
+    for step in steps.buttons:
+        for line in step.text().splitlines():
+            assert step.fontMetrics().horizontalAdvance(line) < step.minimumWidth()
