@@ -31,7 +31,7 @@ from napari_semiseg.gui.study_menu import RecentStudies, StudyMenu
 from napari_semiseg.gui.viewer_keys import ViewerKeys
 
 TITLE = "Semi-supervised segmentation"
-NARROWEST = 320
+NARROWEST = 340
 
 if TYPE_CHECKING:
     import napari.viewer
