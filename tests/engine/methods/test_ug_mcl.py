@@ -206,8 +206,8 @@ def test_the_teacher_was_always_believed_where_its_passes_agree(build, make_batc
     assert (maps.native["certain_share"] == 1).all()
 
 
-def test_the_dropout_passes_alone_run_in_the_fast_precision(build, make_batch):
-    """No gradient goes through them, and they are most of a step."""
+def test_all_that_the_teacher_says_is_in_the_fast_precision(build, make_batch):
+    """No gradient goes through it, and it is most of a step."""
     method, full = build("ug-mcl", precision="bf16-mixed"), build("ug-mcl")
     assert (method.fast_precision, full.fast_precision) == (torch.bfloat16, None)
     images = make_batch(method.plan).plain_images
@@ -223,7 +223,15 @@ def test_the_dropout_passes_alone_run_in_the_fast_precision(build, make_batch):
     torch.testing.assert_close(quick, full.uncertainty(images), atol=0.05, rtol=0)
     seen.clear()
     method.intra_task(*answers_of(method, images), images, torch.ones(images[:, 0].shape).bool())
-    assert not any(seen)
+    assert seen == [True]
+
+
+def test_the_student_learns_in_full_precision_where_its_teacher_is_quick(build, make_batch):
+    method = build("ug-mcl", precision="bf16-mixed")
+    seen = []
+    method.student.register_forward_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+    method.losses(make_batch(method.plan), Clock(5, 0.5))
+    assert seen == [False]
 
 
 def answers_of(method, images):
