@@ -78,6 +78,9 @@ class Heads(nn.Module):
         logits = self.segmentation(features)
         if self.distance is None:
             return logits, None
-        # bfloat16 destroys the gradient of sigmoid(-1500 phi), so this head stays in float32.
+        # bfloat16 destroys the gradient of sigmoid(-1500 phi), so this head stays in float32 where
+        # there is one; passes without gradients would only wait for it.
+        if not torch.is_grad_enabled():
+            return logits, torch.tanh(self.distance(features).float())
         with torch.autocast(features.device.type, enabled=False):
             return logits, torch.tanh(self.distance(features.float()))
