@@ -34,6 +34,7 @@ from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.box_mixing import boxes_with_edge, paste
 from napari_semiseg.engine.parts.connected_components import largest_components
+from napari_semiseg.engine.parts.most_probable_class import most_probable_class
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED, segmentation_loss
 from napari_semiseg.engine.sampling.batches import Batch
 
@@ -99,7 +100,7 @@ class BidirectionalCopyPaste(PseudoLabelMethod, TeacherMethod):
 
     def choose(self, probabilities: Tensor) -> Tensor:
         """Take the most probable classes, without their islands if so set."""
-        labels = probabilities.argmax(dim=1)
+        labels = most_probable_class(probabilities)
         if self.settings.largest_component:
             return largest_components(labels, self.plan.classes)
         return labels

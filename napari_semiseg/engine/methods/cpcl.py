@@ -33,6 +33,7 @@ from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.networks.heads import NetworkOutput
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.dropout_uncertainty import DROPOUT
+from napari_semiseg.engine.parts.most_probable_class import most_probable_class
 from napari_semiseg.engine.parts.prototype_bank import PrototypeBank, likeness_and_answer
 from napari_semiseg.engine.parts.prototype_segmentation import (
     ClassPrototypes,
@@ -130,7 +131,9 @@ class CyclicPrototypeConsistency(TeacherMethod):
         unlabelled_features = self.features(taught)
 
         labelled = self.prototypes_under(labelled_features, batch.labels, student[:split])
-        unlabelled = self.prototypes_under(unlabelled_features, teacher.argmax(dim=1), teacher)
+        unlabelled = self.prototypes_under(
+            unlabelled_features, most_probable_class(teacher), teacher
+        )
         self.banks["labelled"].update(labelled)
         self.banks["unlabelled"].update(unlabelled)
         target = student[split:] if from_student else teacher

@@ -39,6 +39,7 @@ from napari_semiseg.engine.parts.dropout_uncertainty import (
     mean_of_passes,
     normalised_entropy,
 )
+from napari_semiseg.engine.parts.most_probable_class import most_probable_class
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.parts.soft_labels import soft_segmentation_loss
 from napari_semiseg.engine.parts.spread import mean_total_variation
@@ -196,7 +197,7 @@ class MultiViewCoTraining(SeveralNetworkMethod):
             (B, C, *spatial) of the network, and fused probabilities of the others.
         """
         if self.settings.fused_label == "argmax":
-            return segmentation_loss(logits, fused.argmax(dim=1))
+            return segmentation_loss(logits, most_probable_class(fused))
         return soft_segmentation_loss(logits, fused)
 
     @torch.no_grad()

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_semiseg.engine.parts.most_probable_class import most_probable_class
 from napari_semiseg.engine.parts.prototypes import SMALLEST_NORM
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED, cross_entropy
 from napari_semiseg.engine.parts.upsampled_features import (
@@ -139,7 +140,7 @@ def forward_consistency(
     """
     size = target.shape[2:]
     answer = torch.softmax(prototype_scores(features, prototypes, scale, size), dim=1)
-    known = _at_voxels(prototypes.present, target.argmax(dim=1)).unsqueeze(1)
+    known = _at_voxels(prototypes.present, most_probable_class(target)).unsqueeze(1)
     channels = prototypes.present_over(size)
     among = target * channels
     among = among / among.sum(dim=1, keepdim=True).clamp_min(SMALLEST_NORM)

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from napari_semiseg.engine.parts.most_probable_class import most_probable_class
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED, cross_entropy, dice_loss
 
 Choice = Literal["argmax", "sample"]
@@ -51,7 +52,7 @@ class PseudoLabels:
     @property
     def corrected(self) -> Tensor:
         """(B, *spatial) bool, True where the label is another than the most probable class."""
-        return self.kept & (self.labels != self.probabilities.argmax(dim=1))
+        return self.kept & (self.labels != most_probable_class(self.probabilities))
 
     @property
     def class_shares(self) -> Tensor:
@@ -82,7 +83,7 @@ def hard_labels(logits: Tensor, choice: Choice = "argmax") -> Tensor:
         # The largest of the log-probabilities plus Gumbel noise falls on each class with its
         # probability; minus the logarithm of an exponential variable is such noise.
         scores = scores - torch.empty_like(scores).exponential_().log()
-    return scores.argmax(dim=1)
+    return most_probable_class(scores)
 
 
 @torch.no_grad()

@@ -109,19 +109,19 @@ def squared_norm_of_upsampled(features: Tensor, size: Sequence[int]) -> Tensor:
         _products_of_neighbours(interpolation_matrix(small, large, features.device))
         for small, large in zip(features.shape[2:], size, strict=True)
     ]
-    total: Tensor | None = None
+    parts: dict[tuple[int, ...], Tensor] = {}
     for offsets in itertools.product((-1, 0, 1), repeat=len(axes)):
         if offsets < (0,) * len(axes):
             continue  # the opposite offset stands for this one
-        matrices = [products[offset] for products, offset in zip(axes, offsets, strict=True)]
-        if any(matrix is None for matrix in matrices):
+        if any(products[offset] is None for products, offset in zip(axes, offsets, strict=True)):
             continue
         here = (..., *[slice(max(0, -offset), min(0, -offset) or None) for offset in offsets])
         there = (..., *[slice(max(0, offset), min(0, offset) or None) for offset in offsets])
         inner = (features[here] * features[there]).sum(dim=1, keepdim=True)
-        part = _along_axes(inner if not any(offsets) else 2 * inner, matrices)  # type: ignore[arg-type]
-        total = part if total is None else total + part
-    assert total is not None
+        parts[offsets] = 2 * inner if any(offsets) else inner
+    for axis, products in enumerate(axes, start=2):
+        parts = _added_along(axis, products, parts)
+    (total,) = parts.values()
     return total.clamp_min(0.0)
 
 
@@ -156,8 +156,30 @@ def _products_of_neighbours(matrix: Tensor) -> dict[int, Tensor | None]:
     return {0: matrix.square(), 1: neighbours, -1: neighbours}
 
 
+def _added_along(
+    axis: int, products: dict[int, Tensor | None], parts: dict[tuple[int, ...], Tensor]
+) -> dict[tuple[int, ...], Tensor]:
+    """Interpolate along one axis, and add up what differs in the offset along it only.
+
+    So the last and largest axis is left with three maps instead of fourteen.
+    """
+    sums: dict[tuple[int, ...], Tensor] = {}
+    for (offset, *others), part in parts.items():
+        matrix = products[offset]
+        assert matrix is not None
+        longer, left = _along_axis(part, axis, matrix), tuple(others)
+        sums[left] = sums[left] + longer if left in sums else longer
+    return sums
+
+
 def _along_axes(maps: Tensor, matrices: Sequence[Tensor]) -> Tensor:
     """Multiply each spatial axis of ``maps`` (B, C, *spatial) by its matrix (after, before)."""
     for axis, matrix in enumerate(matrices, start=2):
-        maps = (maps.movedim(axis, -1) @ matrix.T).movedim(-1, axis)
+        maps = _along_axis(maps, axis, matrix)
     return maps
+
+
+def _along_axis(maps: Tensor, axis: int, matrix: Tensor) -> Tensor:
+    """Multiply one axis of ``maps`` by ``matrix`` (after, before)."""
+    rows = matrix @ maps.flatten(axis + 1) if axis + 1 < maps.dim() else maps @ matrix.T
+    return rows.reshape(*maps.shape[:axis], len(matrix), *maps.shape[axis + 1 :])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_semiseg.engine.parts.dropout_uncertainty import normalised_entropy
+from napari_semiseg.engine.parts.most_probable_class import most_probable_class
 
 SMALLEST_UNCERTAINTY = 1e-3
 """Added before an uncertainty is divided by: networks that are all sure then count alike."""
@@ -81,7 +82,7 @@ def agreeing_share(probabilities: Tensor) -> Tensor:
     Tensor
         (B, *spatial) between 1/N and 1.
     """
-    chosen = probabilities.argmax(dim=2)
+    chosen = most_probable_class(probabilities, axis=2)
     votes = [(chosen == index).sum(dim=0) for index in range(probabilities.shape[2])]
     return torch.stack(votes).amax(dim=0) / len(probabilities)
 
