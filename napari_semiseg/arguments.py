@@ -7,14 +7,48 @@ instant.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from napari_semiseg.engine.errors import SettingsError
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.study import Study
     from napari_semiseg.engine.training.settings import TrainingSettings
+
+StudyPath = Annotated[
+    Path, typer.Argument(help="The study's folder, NAME.semiseg.", metavar="STUDY")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+RunName = Annotated[
+    str | None, typer.Option("--run", help="Run, such as 003-ua-mt; the newest by default.")
+]
+Minutes = Annotated[float | None, typer.Option(help="Budget of optimiser time.")]
+Steps = Annotated[int | None, typer.Option(help="Budget in optimiser steps.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Devices = Annotated[
+    int,
+    typer.Option(
+        help="Devices of this machine that train together; each takes the crops of a step, so that "
+        "a step sees as many times more.",
+        min=1,
+    ),
+]
+Nodes = Annotated[
+    int,
+    typer.Option(
+        help="Machines that train together, each with as many devices; start the same command on "
+        "each with MASTER_ADDR, MASTER_PORT and its NODE_RANK set, or by SLURM or torchrun.",
+        min=1,
+    ),
+]
+Jobs = Annotated[
+    int,
+    typer.Option(help="Runs at a time: one a graphics card, or sharing the CPU's cores.", min=1),
+]
 
 
 def settings_of_a_run(
@@ -25,13 +59,14 @@ def settings_of_a_run(
     seed: int,
     preset: str | None,
     assignments: Sequence[str],
-    device: str,
+    where: Mapping[str, Any],
     resume: str | None,
     start_from: str | None = None,
 ) -> TrainingSettings:
     """Gather the settings of a new run, or those of the run to resume with a new budget.
 
-    A run that starts from another keeps the other's settings where no new ones are given.
+    A run that starts from another keeps the other's settings where no new ones are given. ``where`` are
+    the settings that name devices, which a resumed run may change.
     """
     from napari_semiseg.engine.methods.registry import method_of
     from napari_semiseg.engine.training.preparation import settings_of_run
@@ -41,7 +76,7 @@ def settings_of_a_run(
         raise SettingsError("Give --minutes or --steps, not both.")
     if resume is not None and start_from is not None:
         raise SettingsError("Give --resume or --start-from, not both.")
-    changes: dict[str, Any] = {"device": device}
+    changes: dict[str, Any] = dict(where)
     if minutes is not None or steps is not None:
         changes |= {"minutes": minutes, "steps": steps}
     if resume is not None:

@@ -12,7 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_semiseg.arguments import settings_of_a_run, spread
+from napari_semiseg.arguments import (
+    Device,
+    Devices,
+    Jobs,
+    Json,
+    Minutes,
+    Nodes,
+    RunName,
+    Steps,
+    StudyPath,
+    settings_of_a_run,
+    spread,
+)
+from napari_semiseg.benchmark.command import benchmark
 from napari_semiseg.console import (
     Report,
     clock,
@@ -40,15 +53,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-
-StudyPath = Annotated[
-    Path, typer.Argument(help="The study's folder, NAME.semiseg.", metavar="STUDY")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-RunName = Annotated[
-    str | None, typer.Option("--run", help="Run, such as 003-ua-mt; the newest by default.")
-]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+app.command()(benchmark)
 
 
 @app.command()
@@ -123,8 +128,8 @@ def label(
 def train(
     study: StudyPath,
     method: Annotated[str | None, typer.Option(help="Key of a method; see `methods`.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Budget of optimiser time.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Budget in optimiser steps.")] = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
     seed: Annotated[int, typer.Option(help="Decides every random draw.")] = 0,
     preset: Annotated[str | None, typer.Option(help="modern (default) or paper.")] = None,
     settings: Annotated[
@@ -132,6 +137,8 @@ def train(
         typer.Option("--set", help="NAME=VALUE of the method or the plan; may be repeated."),
     ] = None,
     device: Device = "auto",
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     resume: Annotated[str | None, typer.Option(help="Run to continue.")] = None,
     start_from: Annotated[
         str | None,
@@ -143,22 +150,16 @@ def train(
     with one_sentence(as_json):
         from napari_semiseg.engine.study import Study
 
+        where = {"device": device, "devices": devices, "nodes": nodes}
         with Study.open(study) as opened:
             chosen = settings_of_a_run(
-                opened,
-                method,
-                minutes,
-                steps,
-                seed,
-                preset,
-                settings or [],
-                device,
-                resume,
+                opened, method, minutes, steps, seed, preset, settings or [], where, resume,
                 start_from,
-            )
+            )  # fmt: skip
             data = train_run(opened, chosen, resume)
-        text = f"Run {data['run']} {data['status']}: {data['steps']} steps in {clock(data['seconds'])}."
-        Report(as_json).tell(data, text)
+        if data:
+            took = f"{data['steps']} steps in {clock(data['seconds'])}."
+            Report(as_json).tell(data, f"Run {data['run']} {data['status']}: {took}")
 
 
 @app.command()
@@ -229,8 +230,8 @@ def compare(
     seeds: Annotated[
         list[int] | None, typer.Option(help="Seeds, such as 0 1; 0 by default.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Equal budget in optimiser steps.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Equal budget of optimiser time.")] = None,
+    steps: Steps = None,
+    minutes: Minutes = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="NAME=VALUE of every plan; may be repeated.")
     ] = None,
@@ -241,6 +242,7 @@ def compare(
         bool,
         typer.Option("--train/--no-train", help="Train what is missing, or show what is there."),
     ] = True,
+    jobs: Jobs = 1,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -257,8 +259,8 @@ def compare(
             methods, presets, seeds, steps, minutes, settings or [], device
         )
         with Study.open(study) as opened:
-            measured = compare_runs(opened, options, out, train_missing)
-            comparison_tables(opened, measured, Report(as_json))
+            compared = compare_runs(opened, options, out, train_missing, jobs)
+            comparison_tables(opened, compared, Report(as_json))
 
 
 @app.command()
@@ -395,4 +397,4 @@ def _open_viewer(study: Path) -> None:
 
 def main() -> None:
     """Run the command line."""
-    app(args=spread(sys.argv[1:], ("--cases", "--methods", "--presets", "--seeds")))
+    app(args=spread(sys.argv[1:], ("--cases", "--methods", "--only", "--presets", "--seeds")))

@@ -7,6 +7,7 @@ instant.
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from napari_semiseg.engine.training.settings import TrainingSettings
 
 ALL = "all"
+STOPPED = "The comparison was stopped; run the same command to go on where it stood."
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,33 @@ class ComparisonOptions:
         return cls(tuple(runs), shlex.join(words))
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What came of a comparison.
+
+    Attributes
+    ----------
+    measured : list of Measured
+        Runs with what they reached.
+    failed : list of str
+        Names of the runs that failed, each with its own message before.
+    """
+
+    measured: list[Measured]
+    failed: list[str]
+
+
 def compare_runs(
-    study: Study, options: ComparisonOptions, out: Path | None, train_missing: bool = True
-) -> list[Measured]:
+    study: Study,
+    options: ComparisonOptions,
+    out: Path | None,
+    train_missing: bool = True,
+    jobs: int = 1,
+) -> Compared:
     """Train and measure what is missing, with a progress bar, or take what is there.
 
-    The tables are written to ``out`` after each run.
+    The tables are written to ``out`` after each run. With several ``jobs`` as many runs go on at a
+    time, and tell how they stand in lines.
 
     Raises
     ------
@@ -101,10 +124,16 @@ def compare_runs(
     """
     from napari_semiseg.engine.training.comparison import measured_runs
 
-    if train_missing:
+    failed: list[str] = []
+    if not train_missing:
+        measured = measured_runs(study, options.runs)
+    elif jobs == 1:
         measured = _train_and_measure(study, options, out)
     else:
+        failed = _train_at_a_time(study, options, out, jobs)
         measured = measured_runs(study, options.runs)
+    if not measured and failed:
+        raise TrainingError(f"All {len(failed)} runs failed; their messages above tell why.")
     if not measured:
         raise StudyError(
             f"Study “{study.name}” has none of these runs yet; leave --no-train out to train them."
@@ -112,7 +141,7 @@ def compare_runs(
     if out is not None:
         _write(study, options, measured, out)
         tell_people(f"The tables are in {out}.")
-    return measured
+    return Compared(measured, failed)
 
 
 def _train_and_measure(
@@ -133,9 +162,7 @@ def _train_and_measure(
                 return measured
             if interrupted.is_set():
                 work.close()
-                raise TrainingError(
-                    "The comparison was stopped; run the same command to go on where it stood."
-                )
+                raise TrainingError(STOPPED)
             if isinstance(event, CellStarted):
                 bar.update(overall, completed=event.index, note=_name(event.settings))
                 bar.update(task, completed=0.0)
@@ -143,6 +170,29 @@ def _train_and_measure(
                     _write(study, options, measured_runs(study, options.runs), out)
             else:
                 show_training(event, bar, task, {}, remarks=False)
+
+
+def _train_at_a_time(
+    study: Study, options: ComparisonOptions, out: Path | None, jobs: int
+) -> list[str]:
+    """Train and measure what is missing in several processes; return the names of failed runs."""
+    from napari_semiseg.comparing_jobs import JobRunner, places
+    from napari_semiseg.engine.training.comparison import measured_runs, refuse_nothing_held_out
+
+    refuse_nothing_held_out(study)
+    missing = [settings for settings in options.runs if not measured_runs(study, [settings])]
+    tell_people(f"{len(missing)} of {len(options.runs)} runs are to be trained, {jobs} at a time.")
+
+    def write_tables() -> None:
+        if out is not None:
+            _write(study, options, measured_runs(study, options.runs), out)
+
+    with stop_on_interrupt() as interrupted:
+        runner = JobRunner(study, _name, tell_people, write_tables, interrupted)
+        failed = runner.run(missing, places(options.runs[0].device, jobs))
+    if interrupted.is_set():
+        raise TrainingError(STOPPED)
+    return failed
 
 
 def _name(settings: TrainingSettings) -> str:
@@ -180,8 +230,8 @@ def _about(study: Study) -> str:
     )
 
 
-def comparison_tables(study: Study, measured: Sequence[Measured], report: Report) -> None:
-    """Print the tables, or every run's means as JSON."""
+def comparison_tables(study: Study, compared: Compared, report: Report) -> None:
+    """Print the tables, or every run's means as JSON; exit with 1 where runs have failed."""
     from napari_semiseg.engine.evaluation.metrics import mean_of
     from napari_semiseg.engine.training.comparison_table import markdown
 
@@ -198,8 +248,15 @@ def comparison_tables(study: Study, measured: Sequence[Measured], report: Report
             "cases": {case: metrics.mean_dice for case, metrics in each.metrics.items()},
         }
 
-    text = markdown(measured, _names(study), "", "")
+    text = markdown(compared.measured, _names(study), "", "")
     report.tell(
-        {"runs": [entry(each) for each in measured]},
+        {"runs": [entry(each) for each in compared.measured], "failed": compared.failed},
         lambda: output.print(text, markup=False, highlight=False),
     )
+    if compared.failed:
+        tell_people(
+            f"{len(compared.failed)} runs failed: {'; '.join(compared.failed)}. The others are kept; "
+            "run the same command to try again.",
+            style="red",
+        )
+        sys.exit(1)

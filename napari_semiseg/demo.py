@@ -50,7 +50,7 @@ def run_demo(out: Path, minutes: float) -> dict[str, Any]:
 
     settings = training_settings(method=METHOD, minutes=minutes, validation_cases=0)
     _empty(out)
-    with _study(out) as study:
+    with sample_study(out) as study:
         trained = train_run(study, settings)
         maps = _predict(study, trained["run"], out / "maps")
         evaluation = evaluate_run(study, trained["run"])
@@ -84,8 +84,8 @@ def _empty(out: Path) -> None:
         ) from problem
 
 
-def _study(out: Path) -> Study:
-    """Make a study of the sample scans: three labelled, four held out, the rest unlabelled."""
+def sample_study(out: Path) -> Study:
+    """Make a study of the sample scans in ``out``: three labelled, four held out, no other label."""
     from napari_semiseg import sample_data
     from napari_semiseg.engine.study import Study
 

@@ -6,6 +6,7 @@ Called by the commands in `cli` and by the demo. Engine imports are inside the f
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from napari_semiseg.console import clock, progress_bar, stop_on_interrupt, table, tell_people
@@ -20,15 +21,25 @@ if TYPE_CHECKING:
 def train_run(
     study: Study, settings: TrainingSettings, resume: str | None = None
 ) -> dict[str, Any]:
-    """Train with a progress bar; Ctrl-C asks for a stop and waits for the checkpoint."""
+    """Train with a progress bar; Ctrl-C asks for a stop and waits for the checkpoint.
+
+    Returns
+    -------
+    dict
+        What the command reports; empty in all but the first of several processes, which are silent.
+    """
     from napari_semiseg.engine.training import events
     from napari_semiseg.engine.training.loop import train as train_study
 
+    work = train_study(study, settings, resume)
+    if settings.devices * settings.nodes > 1 and _follows():
+        for _ in work:
+            pass  # the first process tells how it goes
+        return {}
     data: dict[str, Any] = {}
     request: events.Stop | None = None
     with progress_bar() as bar, stop_on_interrupt() as interrupted:
         task = bar.add_task("Preparing", total=1.0, note="")
-        work = train_study(study, settings, resume)
         event = next(work)
         while True:
             show_training(event, bar, task, data)
@@ -39,6 +50,12 @@ def train_run(
                 event = work.send(request)
             except StopIteration:
                 return data
+
+
+def _follows() -> bool:
+    """Whether this process was started to train under another, as the launchers tell it."""
+    ranks = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
+    return any(os.environ.get(name, "0") != "0" for name in ranks)
 
 
 def show_training(
@@ -156,14 +173,16 @@ def methods_table(data: dict[str, dict[str, Any]]) -> None:
 def status_of(study: Study) -> dict[str, Any]:
     """Return the cases, their states and the runs of a study, ready for JSON."""
     cases = study.cases()
+    labelled = sum(case.trains_with_label for case in cases)
+    held_out = sum(case.held_out for case in cases)
     return {
         "study": str(study.path),
         "name": study.name,
         "classes": {info.value: info.name for info in study.classes},
         "cases": {case.name: str(case.state) for case in cases},
-        "labelled": len(study.labelled_cases()),
-        "unlabelled": len(study.unlabelled_cases()),
-        "held_out": len(study.held_out_cases()),
+        "labelled": labelled,
+        "unlabelled": len(cases) - labelled - held_out,
+        "held_out": held_out,
         "runs": [
             {"run": run.identifier, "method": run.method, "status": run.status, "seed": run.seed}
             for run in study.runs()

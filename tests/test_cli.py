@@ -16,7 +16,7 @@ import torch
 from napari_semiseg import cli
 from napari_semiseg.arguments import spread
 from napari_semiseg.engine.study import CaseState, Study
-from napari_semiseg.engine.training import loop
+from napari_semiseg.engine.training import loop, memory_backoff
 from tests.engine.small_study import write_scans
 
 ROOT = Path(__file__).parents[1]
@@ -414,6 +414,7 @@ def test_a_label_value_without_a_class_is_refused(run, study, scans):
         (["train", "--minutes", "-1"], ["“minutes”"]),
         (["train", "--preset", "fast"], ["“preset”"]),
         (["train", "--device", "tpu"], ["“tpu”"]),
+        (["train", "--device", "cpu", "--devices", "9999"], ["CPU cores, not 9999"]),
         (["train", "--set", "passes"], ["NAME=VALUE"]),
         (["train", "--set", "passes=1"], ["“passes”"]),
         (["train", "--set", "pases=4"], ["“pases”"]),
@@ -462,7 +463,7 @@ def test_a_list_of_labels_without_their_folder_is_refused(run, empty, scans):
 
 
 def test_ctrl_c_stops_with_a_checkpoint(run, study, monkeypatch):
-    original = loop._step
+    original = memory_backoff.take_step
 
     def step(work):
         event = original(work)
@@ -471,7 +472,7 @@ def test_ctrl_c_stops_with_a_checkpoint(run, study, monkeypatch):
         return event
 
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(loop, "_step", step)
+    monkeypatch.setattr(memory_backoff, "take_step", step)
     stopped = run("train", study, "--method", "supervised", "--steps", 1000, *TINY, "--json")
     assert stopped.status == 0, stopped.error
     assert (stopped.data["status"], stopped.data["steps"]) == ("stopped", 2)
@@ -483,7 +484,7 @@ def test_ctrl_c_stops_with_a_checkpoint(run, study, monkeypatch):
 
 
 def test_a_second_ctrl_c_does_not_wait(run, study, monkeypatch):
-    original = loop._step
+    original = memory_backoff.take_step
 
     def step(work):
         if work.step == 1:
@@ -491,7 +492,7 @@ def test_a_second_ctrl_c_does_not_wait(run, study, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return original(work)
 
-    monkeypatch.setattr(loop, "_step", step)
+    monkeypatch.setattr(memory_backoff, "take_step", step)
     assert run("train", study, "--method", "supervised", "--steps", 9, *TINY).status == 130
     with Study.open(study) as opened:
         assert opened.runs()[-1].status == "stopped"

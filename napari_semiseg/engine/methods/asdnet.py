@@ -47,6 +47,7 @@ from napari_semiseg.engine.parts.segmentation_loss import (
     dice_loss,
     segmentation_loss,
 )
+from napari_semiseg.engine.parts.shared_gradients import averaged
 from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.sampling.batches import Batch
 
@@ -176,7 +177,8 @@ class AttentionBasedSegmentation(AdversarialMethod):
         """Show it the labels, and what the segmenter makes of the same crops."""
         images, labels = batch.images[: batch.labelled], batch.labels
         made = torch.softmax(self.output_now(images).logits.float(), dim=1)
-        dice = 1 - dice_loss(made, labels).item()
+        (loss,) = averaged(self.fabric, [dice_loss(made, labels)])
+        dice = 1 - loss.item()
         self.running_dice += (1 - DICE_DECAY) * (dice - self.running_dice)
         ignored = labels == IGNORED
         maps = torch.cat([one_hot(labels, made), made])

@@ -52,14 +52,44 @@ class Checkpoint:
     progress: dict[str, Any]
 
 
-def make_fabric(machine: Machine) -> Fabric:
-    """Make the Lightning Fabric object for one device of ``machine``."""
+def make_fabric(machine: Machine, **processes: Any) -> Fabric:
+    """Make the Lightning Fabric object for one device of ``machine``.
+
+    ``processes`` are arguments of `Fabric` for a training by several processes.
+    """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision
-    return Fabric(accelerator=machine.device, devices=1, precision=machine.precision)
+    one = [torch.cuda.current_device()] if machine.device == "cuda" else 1
+    return Fabric(
+        accelerator=machine.device,
+        precision=machine.precision,
+        **({"devices": one} | processes),
+    )
 
 
-def assemble(key: str, plan: Plan, settings: MethodSettings, machine: Machine) -> Method:
+def machine_for(key: str, machine: Machine) -> Machine:
+    """Return the machine in the precision that the method ``key`` can be trained in."""
+    full = method_of(key).needs_full_precision
+    return replace(machine, precision="32-true") if full else machine
+
+
+def assemble(
+    key: str,
+    plan: Plan,
+    settings: MethodSettings,
+    machine: Machine,
+    fabric: Fabric | None = None,
+) -> Method:
     """Build the method ``key`` with fresh networks on the machine's device.
+
+    Parameters
+    ----------
+    key : str
+        Of a method.
+    plan, settings, machine
+        What it is trained with, and where.
+    fabric : Fabric, optional
+        Of processes that train together, made for `machine_for` this method; by default one device is
+        taken.
 
     Raises
     ------
@@ -67,10 +97,9 @@ def assemble(key: str, plan: Plan, settings: MethodSettings, machine: Machine) -
         Unknown method, or a network that cannot be built.
     """
     chosen = method_of(key)
-    if not chosen.needs_full_precision:
-        return chosen(plan, settings, make_fabric(machine))
-    method = chosen(plan, settings, make_fabric(replace(machine, precision="32-true")))
-    method.fast_precision = FAST_PRECISION.get(machine.precision)
+    method = chosen(plan, settings, fabric or make_fabric(machine_for(key, machine)))
+    if chosen.needs_full_precision:
+        method.fast_precision = FAST_PRECISION.get(machine.precision)
     return method
 
 

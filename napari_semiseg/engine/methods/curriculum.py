@@ -30,6 +30,7 @@ from napari_semiseg.engine.methods.size_constrained import (
     WantedSizes,
 )
 from napari_semiseg.engine.networks.size_regressor import REGRESSOR_SIZES, SizeRegressor
+from napari_semiseg.engine.parts.shared_gradients import averaged
 from napari_semiseg.engine.parts.size_bounds import (
     labelled_sizes,
     mean_over_known,
@@ -159,7 +160,8 @@ class Curriculum(SizeConstrainedMethod):
     @torch.no_grad()
     def _start_at(self, sizes: Tensor) -> None:
         """Start from the mean of the first sizes, which short budgets would take long to reach."""
-        mean = outputs_of(sizes.mean(dim=0), self.settings.regression_scale)
+        (mean,) = averaged(self.fabric, [sizes.mean(dim=0)])
+        mean = outputs_of(mean, self.settings.regression_scale)
         self.regressor.head.bias.copy_(mean)
 
     def regressor_schedule(self, clock: Clock) -> tuple[Recipe, Clock]:

@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from napari_semiseg.engine.methods.contract import Clock
+from napari_semiseg.engine.parts.shared_gradients import average_gradients
 from napari_semiseg.engine.planning.plan import Recipe
 
 WARM_UP_STEPS = 50
@@ -63,11 +64,14 @@ def descend(
 ) -> bool:
     """Take the optimiser step for the gradients that a backward pass has left in ``network``.
 
+    Processes that train together step down their mean, and leave out the same steps.
+
     Returns
     -------
     bool
         As `optimise`.
     """
+    average_gradients(fabric, network)
     for group in optimiser.param_groups:
         group["lr"] = learning_rate(recipe, clock)
     limit = recipe.gradient_clip or math.inf

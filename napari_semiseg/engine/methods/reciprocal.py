@@ -32,6 +32,7 @@ from napari_semiseg.engine.parts.dropout_uncertainty import normalised_entropy
 from napari_semiseg.engine.parts.gradient_agreement import dot_and_cosine
 from napari_semiseg.engine.parts.pseudo_labels import hard_labels
 from napari_semiseg.engine.parts.segmentation_loss import cross_entropy, loss_on_labels
+from napari_semiseg.engine.parts.shared_gradients import averaged
 from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.sampling.batches import Batch
 
@@ -179,7 +180,7 @@ class ReciprocalLearning(StudentMethod):
         taught = cross_entropy(self.teacher(batch.images[: batch.labelled]).logits, batch.labels)
         logits, pseudo_labels = self.ask_teacher(batch)
 
-        before = self._examine(batch, clock).item() if self._by_difference else math.nan
+        before = self._loss_on_labels(batch, clock) if self._by_difference else math.nan
         followed = self.follow(batch, pseudo_labels)
         stepped = self._optimise_student(followed, clock)
 
@@ -229,11 +230,20 @@ class ReciprocalLearning(StudentMethod):
             logits = self.student(batch.images[: batch.labelled]).logits
         return cross_entropy(logits, batch.labels)
 
+    @torch.no_grad()
+    def _loss_on_labels(self, batch: Batch, clock: Clock) -> float:
+        """Return the student's loss on the labelled crops of all processes."""
+        (loss,) = averaged(self.fabric, [self._examine(batch, clock)])
+        return loss.item()
+
     def _feedback(self, batch: Batch, clock: Clock, before: float) -> tuple[float, StepReport]:
-        """Measure how much the step that the student has just taken helped it on labelled crops."""
+        """Measure how much the step that the student has just taken helped it on labelled crops.
+
+        The student steps down what unlabelled crops of all processes say, so the labelled crops of
+        all processes are asked about it.
+        """
         if self._by_difference:
-            with torch.no_grad():
-                after = self._examine(batch, clock).item()
+            after = self._loss_on_labels(batch, clock)
             return before - after, {"student on labels": after}
         weights = [weight for weight in self.student.parameters() if weight.grad is not None]
         examined = self._examine(batch, clock)
@@ -241,7 +251,7 @@ class ReciprocalLearning(StudentMethod):
         labelled = torch.autograd.grad(examined * GRADIENT_SCALE, weights, materialize_grads=True)
         product, cosine = dot_and_cosine(
             [weight.grad for weight in weights if weight.grad is not None],
-            [gradient / GRADIENT_SCALE for gradient in labelled],
+            [gradient / GRADIENT_SCALE for gradient in averaged(self.fabric, labelled)],
         )
         feedback = learning_rate(self.plan.recipe, clock) * product
         return feedback, {"student on labels": examined.item(), "gradient cosine": cosine}

@@ -32,12 +32,14 @@ from napari_semiseg.engine.methods.pseudo_labelling import PseudoLabelMethod
 from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.connected_components import largest_components
+from napari_semiseg.engine.parts.most_probable_class import most_probable_class
 from napari_semiseg.engine.parts.pseudo_labels import confident_labels
 from napari_semiseg.engine.parts.segmentation_loss import (
     IGNORED,
     loss_on_labels,
     segmentation_loss,
 )
+from napari_semiseg.engine.parts.shared_gradients import make_alike
 from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.sampling.batches import Batch
 
@@ -154,6 +156,7 @@ class SelfTraining(PseudoLabelMethod):
         if not self.from_scratch:
             return
         self.student.load_state_dict(self.build().state_dict())
+        make_alike(self.fabric, self.student)
         self.optimiser.state.clear()
         if self.averaged is not None:
             self.averaged.updates = 0
@@ -186,8 +189,8 @@ class SelfTraining(PseudoLabelMethod):
 
     def native_of(self, answers: Answers) -> Mapping[str, Tensor]:
         """Add where the answer is no longer what the teacher said."""
-        now = answers.probabilities_of(self.answering).argmax(dim=1)
-        then = answers.probabilities_of(self.labelling).argmax(dim=1)
+        now = most_probable_class(answers.probabilities_of(self.answering))
+        then = most_probable_class(answers.probabilities_of(self.labelling))
         return {**super().native_of(answers), CHANGED.key: (now != then).unsqueeze(1).float()}
 
     def networks(self) -> dict[str, nn.Module]:

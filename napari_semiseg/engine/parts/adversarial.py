@@ -11,7 +11,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from napari_semiseg.engine.parts.most_probable_class import most_probable_class
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED, cross_entropy
+from napari_semiseg.engine.parts.shared_gradients import average_gradients, averaged
 
 MADE, REAL = 0, 1
 
@@ -83,10 +85,12 @@ class Adversary:
             "discriminator loss": loss.item(),
             "discriminator accuracy": accuracy(logits, truth),
         }
-        if not torch.isfinite(loss):
+        (everywhere,) = averaged(self.fabric, [loss])
+        if not torch.isfinite(everywhere):
             return report | {"skipped": 1.0}
         self.optimiser.zero_grad()
         self.fabric.backward(loss)
+        average_gradients(self.fabric, self.network)
         self.optimiser.step()
         return report
 
@@ -116,5 +120,5 @@ def real_probability(logits: Tensor) -> Tensor:
 def accuracy(logits: Tensor, truth: Tensor) -> float:
     """Share of crops or voxels whose larger score is the true one, 0…1; ignored ones not counted."""
     counted = truth != IGNORED
-    right = (logits.argmax(dim=1) == truth) & counted
+    right = (most_probable_class(logits) == truth) & counted
     return (right.sum() / counted.sum().clamp_min(1)).item()

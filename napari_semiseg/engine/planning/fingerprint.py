@@ -65,8 +65,8 @@ def take_fingerprint(study: Study) -> Fingerprint:
             f"Scan “{odd}” has another number of channels than “{cases[0].name}”; "
             "all scans of a study need the same channels: remove or complete the odd ones."
         )
-    shapes = np.array([turned(case.geometry)[0] for case in cases])
-    spacings = np.array([turned(case.geometry)[1] for case in cases])
+    grids = [turned(case.geometry) for case in cases]
+    shapes, spacings = (np.array(part) for part in zip(*grids, strict=True))
     foreground, is_ct = _intensities(study, cases[:SCANS_READ])
     z, y, x = np.median(shapes, axis=0).astype(int)
     return Fingerprint(

@@ -17,6 +17,7 @@ from napari_semiseg.engine.errors import SettingsError, TrainingError
 from napari_semiseg.engine.networks.specification import NetworkSpecification
 from napari_semiseg.engine.planning.fingerprint import Fingerprint
 from napari_semiseg.engine.planning.machine import Machine
+from napari_semiseg.engine.planning.memory import BYTES_A_VOXEL_AND_FILTER
 from napari_semiseg.engine.planning.plan import Normalisation, Plan, Preset
 from napari_semiseg.engine.planning.presets import recipe_of
 
@@ -24,7 +25,6 @@ BOTTLENECK = 4  # voxels; below 3, bfloat16 weight gradients on the CPU are now 
 FROM_THE_STUDY = ("class_values", "channels", "network.classes", "network.channels")
 COARSEST = 3.0  # no axis is coarsened beyond this factor times the finest of the scan
 PATCHES_A_SCAN = 2.0  # a scan larger than this many patches is coarsened
-BYTES_A_VOXEL_AND_FILTER = 150  # 23 to 60 are kept for the backward pass; the rest is workspace
 PAPER_PATCH = (80, 112, 112)
 
 

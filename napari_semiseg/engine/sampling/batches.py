@@ -112,6 +112,9 @@ class BatchSampler:
         Where the batch goes.
     positions, hidden_labels : bool
         Fill these optional fields of the batch.
+    process, processes : int
+        Which of how many samplers this is that share the streams: each draws what one alone would draw
+        in one of as many draws after one another.
     """
 
     def __init__(
@@ -123,11 +126,15 @@ class BatchSampler:
         device: torch.device,
         positions: bool = False,
         hidden_labels: bool = False,
+        process: int = 0,
+        processes: int = 1,
     ) -> None:
         self.labelled, self.unlabelled = list(labelled), list(unlabelled) or list(labelled)
         self.plan, self.seed, self.device = plan, seed, device
         self.positions, self.hidden_labels = positions, hidden_labels
+        self.process, self.processes = process, processes
         self.drawn = {"labelled": 0, "unlabelled": 0}
+        self._orders: dict[str, tuple[int, np.ndarray]] = {}
 
     def state_dict(self) -> dict[str, int]:
         """Return where the two streams stand."""
@@ -139,10 +146,13 @@ class BatchSampler:
 
     def draw(self, labelled: int, unlabelled: int) -> Batch:
         """Draw the next batch of ``labelled`` + ``unlabelled`` crops."""
-        position = (self.drawn["labelled"], self.drawn["unlabelled"])
-        generator = torch.Generator().manual_seed(_mix(self.seed, *position))
-        cases = self._next("labelled", labelled)
-        others = self._next("unlabelled", unlabelled)
+        first = self.drawn["labelled"] + self.process * labelled
+        first_other = self.drawn["unlabelled"] + self.process * unlabelled
+        generator = torch.Generator().manual_seed(_mix(self.seed, first, first_other))
+        cases = self._cases("labelled", range(first, first + labelled))
+        others = self._cases("unlabelled", range(first_other, first_other + unlabelled))
+        self.drawn["labelled"] += self.processes * labelled
+        self.drawn["unlabelled"] += self.processes * unlabelled
         crops = [self._crop(case, generator, with_label=True) for case in cases]
         crops += [self._crop(case, generator, self.hidden_labels) for case in others]
         shape = self.plan.spatial
@@ -185,34 +195,39 @@ class BatchSampler:
             return add_noise(plain, generator)
         return plain
 
-    def _next(self, stream: str, count: int) -> list[CachedCase]:
+    def _cases(self, stream: str, places: range) -> list[CachedCase]:
+        """Return the cases at ``places`` of a stream; each pass through them is shuffled once."""
         cases = self.labelled if stream == "labelled" else self.unlabelled
         chosen = []
-        for _ in range(count):
-            epoch, place = divmod(self.drawn[stream], len(cases))
-            order = np.random.default_rng([self.seed, epoch, len(stream)]).permutation(len(cases))
-            chosen.append(cases[order[place]])
-            self.drawn[stream] += 1
+        for place in places:
+            turn, within = divmod(place, len(cases))
+            if self._orders.get(stream, (-1,))[0] != turn:
+                random = np.random.default_rng([self.seed, turn, len(stream)])
+                self._orders[stream] = (turn, random.permutation(len(cases)))
+            chosen.append(cases[self._orders[stream][1][within]])
         return chosen
 
     def _crop(self, case: CachedCase, generator: torch.Generator, with_label: bool) -> Crop:
         """Cut one crop; all that belongs to it is read at the same positions."""
+        image = case.image
         label, distances = (case.label, case.signed_distance) if with_label else (None, None)
-        centre = self._centre(case, generator)
+        centre = self._centre(case, image.shape[1:], generator)
         patch = self.plan.patch
         if self.plan.recipe.augmentation == "strong":
             positions = sampling_grid(patch, centre, case.spacing, generator)
-            image, indices = read_at(case.image, label, positions, self.plan.classes)
+            voxels, indices = read_at(image, label, positions, self.plan.classes)
             distance = None if distances is None else read_at(distances, None, positions, 0)[0]
-            return Crop(image, indices, positions, distance)
-        crop = cut(case.image, label, centre, patch, distances)
+            return Crop(voxels, indices, positions, distance)
+        crop = cut(image, label, centre, patch, distances)
         if self.plan.recipe.augmentation == "mirror":
             return _mirrored(crop, generator)
         return crop
 
-    def _centre(self, case: CachedCase, generator: torch.Generator) -> np.ndarray:
+    def _centre(
+        self, case: CachedCase, extents: tuple[int, ...], generator: torch.Generator
+    ) -> np.ndarray:
         """Draw the centre of a crop, in voxels; the crop stays inside scans that are larger."""
-        shape = np.array(case.image.shape[1:])
+        shape = np.array(extents)
         half = np.array(self.plan.patch) / 2
         low = np.minimum(half, shape / 2) - 0.5
         high = np.maximum(shape - half, shape / 2) - 0.5

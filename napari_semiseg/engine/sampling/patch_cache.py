@@ -25,37 +25,60 @@ from napari_semiseg.engine.sampling.model_grid import ModelGrid
 from napari_semiseg.engine.study import Case, Study
 
 IGNORED = 255  # class index of voxels that no loss counts
+MOST_OPEN = 100  # cases whose files stay mapped; of others they are mapped for each crop
 FOREGROUND_KEPT = 2000  # remembered voxels of each class, to centre crops on
 Labels = Literal["all", "any", "none"]
 FORMAT = 2  # raise when the content of the files changes
 
 
-@dataclass(frozen=True, eq=False)
 class CachedCase:
     """One scan ready for cropping.
 
-    Attributes
+    An array may be given as the file that it lies in, and is then mapped anew each time it is asked
+    for: a system lets a program have few files open, and a study may have many thousand scans.
+
+    Parameters
     ----------
     name : str
         The case.
-    image : ndarray
-        (channels, z, y, x) float16 on the model grid, memory-mapped.
-    label : ndarray or None
+    image : ndarray or Path
+        (channels, z, y, x) float16 on the model grid.
+    label : ndarray, Path or None
         (z, y, x) uint8 class indices, 255 ignored; None for unlabelled cases.
     foreground : tuple of ndarray
         For each foreground class that is there, up to 2000 voxel positions (n, 3).
     grid : ModelGrid
         Where these voxels lie in the scan.
-    signed_distance : ndarray or None
-        (C − 1, z, y, x) float16 in −1…1 of the whole case, memory-mapped, where it was asked for.
+    signed_distance : ndarray, Path or None
+        (C − 1, z, y, x) float16 in −1…1 of the whole case, where it was asked for.
     """
 
-    name: str
-    image: np.ndarray
-    label: np.ndarray | None
-    foreground: tuple[np.ndarray, ...]
-    grid: ModelGrid
-    signed_distance: np.ndarray | None = None
+    def __init__(
+        self,
+        name: str,
+        image: np.ndarray | Path,
+        label: np.ndarray | Path | None,
+        foreground: tuple[np.ndarray, ...],
+        grid: ModelGrid,
+        signed_distance: np.ndarray | Path | None = None,
+    ) -> None:
+        self.name, self.foreground, self.grid = name, foreground, grid
+        self._image, self._label, self._signed_distance = image, label, signed_distance
+
+    @property
+    def image(self) -> np.ndarray:
+        """(channels, z, y, x) float16, memory-mapped."""
+        return _mapped(self._image)
+
+    @property
+    def label(self) -> np.ndarray | None:
+        """(z, y, x) uint8 class indices, 255 ignored, memory-mapped; None for unlabelled cases."""
+        return None if self._label is None else _mapped(self._label)
+
+    @property
+    def signed_distance(self) -> np.ndarray | None:
+        """(C − 1, z, y, x) float16 in −1…1, memory-mapped, where it was asked for."""
+        return None if self._signed_distance is None else _mapped(self._signed_distance)
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -108,16 +131,21 @@ def cache_cases(
     StudyError
         The cache folder cannot be written.
     """
-    for case in cases:
+    for count, case in enumerate(cases):
+        hold = _mapped if count < MOST_OPEN else _left_closed
         grid = ModelGrid.of(case.geometry, plan.spacing)
         image = _cached(study, _image_key(case, plan), partial(_image, study, case, plan, grid))
         wanted = labels == "all" or (labels == "any" and case.has_label)
-        label = _label(study, case, plan, grid) if wanted else None
-        foreground = _foreground(label, plan.classes) if label is not None else ()
+        if not wanted:
+            yield CachedCase(case.name, hold(image), None, (), grid)
+            continue
+        label_file = _label(study, case, plan, grid)
+        label = _mapped(label_file)
         distance = None
-        if label is not None and distances is not None:
-            distance = _distance(study, label, plan, grid, distances)
-        yield CachedCase(case.name, image, label, foreground, grid, distance)
+        if distances is not None:
+            distance = hold(_distance(study, label, plan, grid, distances))
+        foreground = _foreground(label, plan.classes)
+        yield CachedCase(case.name, hold(image), hold(label_file), foreground, grid, distance)
 
 
 def prepare_image(voxels: np.ndarray, plan: Plan, grid: ModelGrid) -> np.ndarray:
@@ -138,7 +166,7 @@ def _image(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> np.ndarray:
     return prepare_image(study.volume(case.name).voxels, plan, grid).astype(np.float16)
 
 
-def _label(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> np.ndarray:
+def _label(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> Path:
     native = study.load_training_label(case.name)
     if native is None:
         raise TrainingError(
@@ -152,7 +180,7 @@ def _label(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> np.ndarray:
 
 def _distance(
     study: Study, label: np.ndarray, plan: Plan, grid: ModelGrid, distances: DistanceMaps
-) -> np.ndarray:
+) -> Path:
     content = hashlib.sha256(np.ascontiguousarray(label).tobytes()).hexdigest()
     key = _key("distance", content, label.shape, grid.spacing, plan.classes, distances.key)
     return _cached(
@@ -180,11 +208,30 @@ def _key(*parts: object) -> str:
     return f"{parts[0]}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
 
-def _cached(study: Study, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+def _cached(study: Study, key: str, make: Callable[[], np.ndarray]) -> Path:
+    """Return the file of what ``make`` makes, which is made if it is not there."""
     path = study.cache_folder / f"{key}.npy"
     if not path.exists():
         _write(path, make())
-    return np.load(path, mmap_mode="r")
+    return path
+
+
+def _left_closed(file: Path) -> Path:
+    return file
+
+
+def _mapped(array: np.ndarray | Path) -> np.ndarray:
+    """Return an array that may lie in a file."""
+    if isinstance(array, np.ndarray):
+        return array
+    try:
+        mapped: np.ndarray = np.load(array, mmap_mode="r")
+    except OSError as problem:
+        raise StudyError(
+            f"The cache of the study has lost the file {array.name} while it was in use; resume the "
+            "run, and the scan is read again."
+        ) from problem
+    return mapped
 
 
 def _write(path: Path, array: np.ndarray) -> None:

@@ -31,7 +31,7 @@ SLAB_VOXELS = 2**20
 """Voxels that are counted at a time: Python's lock is not held for longer than milliseconds."""
 
 SAVED_EVERY = 50
-"""Cases after which what was found is kept, should the program end meanwhile."""
+"""Cases after which what was found is kept, or a quarter of all, should the program end meanwhile."""
 
 _FILE = "overview.json"
 _log = logging.getLogger(__name__)
@@ -100,6 +100,8 @@ class _Cache:
 
     study: Study
     entries: dict[str, _Entry] = field(default_factory=dict)
+    found: int = 0
+    """Cases of which something new was found since the file was written."""
 
     def __post_init__(self) -> None:
         try:
@@ -109,7 +111,11 @@ class _Cache:
             self.entries = {}  # missing, damaged, or written by another version: made anew
 
     def save(self) -> None:
-        text = json.dumps({key: asdict(entry) for key, entry in self.entries.items()})
+        """Write the whole file, if there is anything new to write."""
+        if not self.found:
+            return
+        self.found = 0
+        text = json.dumps({key: vars(entry) for key, entry in self.entries.items()})
         try:
             with storage_errors(self.study.path):
                 write_text(self.study.cache_folder / _FILE, text)
@@ -136,9 +142,10 @@ def overview_cases(study: Study, names: Sequence[str] | None = None) -> Iterator
     cases = [case for case in study.cases() if wanted is None or case.name in wanted]
     looking = _Looking(study)
     try:
-        for count, case in enumerate(cases, start=1):
+        for case in cases:
             yield looking.at(case)
-            if count % SAVED_EVERY == 0:
+            # what is found is a fixed share of what is written, however large the file has grown
+            if looking.cache.found >= max(SAVED_EVERY, len(looking.cache.entries) // 4):
                 looking.cache.save()
     finally:
         looking.cache.save()
@@ -182,6 +189,7 @@ class _Looking:
             except OSError as error:
                 _log.warning("The picture of %s is not kept: %s", case.name, error)
         entry.scan, entry.trouble = signature, None if trouble is None else asdict(trouble)
+        self.cache.found += 1
         return trouble, thumbnail
 
     def _measure(self, case: Case, entry: _Entry) -> Marked | None:
@@ -194,6 +202,7 @@ class _Looking:
                 _log.warning("What is marked in %s is not measured: %s", case.name, problem)
                 return None
             entry.marks, entry.marked = marks, None if marked is None else asdict(marked)
+            self.cache.found += 1
         if entry.marked is None:
             return None
         volumes = {int(value): ml for value, ml in entry.marked["volumes_ml"].items()}

@@ -130,11 +130,7 @@ def compare(
     SemisegError
         The study has no labelled or no held-out case, or a run fails.
     """
-    if not study.held_out_cases():
-        raise StudyError(
-            f"Study “{study.name}” has no held-out case to compare methods on; lock at least three "
-            "labelled scans away (--held-out)."
-        )
+    refuse_nothing_held_out(study)
     measured = []
     for index, settings in enumerate(runs):
         yield CellStarted(settings, index, len(runs))
@@ -145,6 +141,15 @@ def compare(
             yield from evaluate(study, run.identifier, settings.device)
         measured.append(_measured(study, run, settings))
     return measured
+
+
+def refuse_nothing_held_out(study: Study) -> None:
+    """Raise StudyError where there is nothing that methods could be compared on."""
+    if not study.held_out_cases():
+        raise StudyError(
+            f"Study “{study.name}” has no held-out case to compare methods on; lock at least three "
+            "labelled scans away (--held-out)."
+        )
 
 
 def measured_runs(study: Study, runs: Sequence[TrainingSettings]) -> list[Measured]:

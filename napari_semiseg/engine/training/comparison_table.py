@@ -210,23 +210,24 @@ def _sentences(rows: Sequence[Row]) -> list[str]:
     return sentences
 
 
-def write_into(path: Path, text: str) -> None:
-    """Put tables between the marks of a Markdown file, which is made where it is missing.
+def write_into(path: Path, text: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
+    """Put tables between two marks of a Markdown file, which is made where it is missing.
 
     Raises
     ------
     StudyError
         The file cannot be written, or has lost one of its marks.
     """
-    between = f"{BEGIN}\n\n{text}\n\n{END}"
+    first, last = marks
+    between = f"{first}\n\n{text}\n\n{last}"
     try:
         if path.exists():
-            before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-            _, end, after = rest.partition(END)
+            before, begin, rest = path.read_text(encoding="utf-8").partition(first)
+            _, end, after = rest.partition(last)
             if not begin or not end:
                 raise StudyError(
-                    f"{path} has no marks between which to write the tables; add the lines “{BEGIN}” "
-                    f"and “{END}”, or name another file."
+                    f"{path} has no marks between which to write the tables; add the lines “{first}” "
+                    f"and “{last}”, or name another file."
                 )
             whole = before + between + after
         else:

@@ -7,9 +7,11 @@ seed and of where the sampler's streams stand, so a resumed run continues the sa
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,14 +23,12 @@ from napari_semiseg.engine.inference.class_prototypes import measure_prototypes
 from napari_semiseg.engine.inference.maps import CaseMaps
 from napari_semiseg.engine.inference.prediction import predict_case
 from napari_semiseg.engine.methods.assembly import save_checkpoint
-from napari_semiseg.engine.methods.contract import Clock
 from napari_semiseg.engine.study import Run, Study
 from napari_semiseg.engine.training.events import (
     Event,
     Finished,
     Preparing,
     Preview,
-    Progress,
     Release,
     Released,
     Request,
@@ -39,16 +39,22 @@ from napari_semiseg.engine.training.events import (
     Validated,
     Warned,
 )
-from napari_semiseg.engine.training.preparation import Work, prepare
+from napari_semiseg.engine.training.memory_backoff import is_out_of_memory, step_within_memory
+from napari_semiseg.engine.training.preparation import prepare
+from napari_semiseg.engine.training.processes import lost_process
 from napari_semiseg.engine.training.settings import TrainingSettings
+from napari_semiseg.engine.training.work import Work
 
 PREVIEW_SECONDS = 4.0
 VALIDATION_SECONDS = 10.0
 SIDE_WORK_SHARE = 0.1  # previews and validation may each take this share of the time
 OVERLAPS = {"preview": 0.25, "validation": 0.5}  # of windows; a preview is to be quick
 PROTOTYPE_SECONDS = 30.0
+LOST_PROCESS = (
+    "Another process of {} has ended or no longer answers; its own message tells why. A checkpoint "
+    "that was written is kept: resume the run from it."
+)
 PREVIEW_PROTOTYPE_CASES = 4
-MOST_SKIPPED = 20
 
 
 def train(
@@ -82,46 +88,72 @@ def train(
         One sentence on what is wrong; the run is then marked as failed and its last checkpoint kept.
     """
     work = yield from _prepared(study, settings, resume)
-    status = "failed"
-    try:
+    with _recorded(work) as outcome:
         for event in _events(work):
             request = yield event
             _heed(work, request)
             if work.release:
                 yield from _released(work)
-        status = "stopped" if work.stop and work.share < 1.0 else "finished"
+    yield Finished(work.run.identifier, outcome.status, work.step, work.seconds)
+    return study.run(work.run.identifier)
+
+
+@dataclass
+class _Outcome:
+    status: Literal["finished", "stopped"] = "finished"
+
+
+@contextmanager
+def _recorded(work: Work) -> Iterator[_Outcome]:
+    """Write down how the run ends, whichever way it does."""
+    outcome, status = _Outcome(), "failed"
+    try:
+        yield outcome
+        outcome.status = "stopped" if work.stop and work.share < 1.0 else "finished"
+        status = outcome.status
     except GeneratorExit:
         status = "stopped"
-        if work.step:
-            save_checkpoint(work.run.folder, work.method, work.progress())
+        _leave(work)
         raise
     except KeyboardInterrupt:
         status = "stopped"  # in the middle of a step: the last checkpoint counts
         raise
     except (RuntimeError, MemoryError) as problem:
-        if not _is_out_of_memory(problem):
+        told = _told(work, problem)
+        if told is None:
             raise
-        raise TrainingError(
+        raise told from problem
+    finally:
+        if work.processes.leads:
+            # the pace of a run tells how long the next one takes
+            work.study.update_run(
+                work.run.identifier,
+                status=status,
+                steps=work.step,
+                seconds=round(work.seconds, 3),
+                device=work.machine.device_name,
+            )
+
+
+def _told(work: Work, problem: RuntimeError | MemoryError) -> TrainingError | None:
+    """Say in one sentence what a user can do about it; None where it is a defect."""
+    if is_out_of_memory(problem):
+        return TrainingError(
             f"The {work.machine.device_name} has too little free memory for this plan; close other "
             "programs, choose fewer filters or a smaller patch, or train on the CPU."
-        ) from problem
-    finally:
-        # the pace of a run tells how long the next one takes
-        study.update_run(
-            work.run.identifier,
-            status=status,
-            steps=work.step,
-            seconds=round(work.seconds, 3),
-            device=work.machine.device_name,
         )
-    yield Finished(work.run.identifier, status, work.step, work.seconds)  # type: ignore[arg-type]
-    return study.run(work.run.identifier)
+    if work.processes.count > 1 and lost_process(problem):
+        return TrainingError(LOST_PROCESS.format(f"run {work.run.identifier}"))
+    return None
 
 
-def _is_out_of_memory(problem: RuntimeError | MemoryError) -> bool:
-    """Recognise CUDA's error by its type; the CPU's and MPS's have none of their own."""
-    known = isinstance(problem, (torch.OutOfMemoryError, MemoryError))
-    return known or any(w in str(problem) for w in ("DefaultCPUAllocator", "out of memory"))
+def _leave(work: Work) -> None:
+    """Keep what there is when the caller wants no more events, and let other processes go."""
+    work.stop = True
+    if work.stepping:
+        _goes_on(work)
+    if work.step and work.processes.leads:
+        save_checkpoint(work.run.folder, work.method, work.progress())
 
 
 def _prepared(
@@ -136,6 +168,10 @@ def _prepared(
         except StopIteration as prepared:
             work: Work = prepared.value
             break
+        except RuntimeError as problem:
+            if not lost_process(problem):
+                raise
+            raise TrainingError(LOST_PROCESS.format("this training")) from problem
         asked.append((yield event))
         if isinstance(asked[-1], Stop):
             preparation.close()
@@ -149,20 +185,37 @@ def _prepared(
 
 def _events(work: Work) -> Generator[Event, None, None]:
     """Train, preview, validate and save until the budget is used or a stop is asked for."""
+    work.stepping = True
     yield _started(work)
-    while work.share < 1.0 and not work.stop:
-        yield _step(work)
-        if _due(work, "preview", PREVIEW_SECONDS) and work.shown_case is not None:
-            yield from _preview(work)
-        if _due(work, "validation", VALIDATION_SECONDS) and work.validation:
-            yield from _validate(work)
-        if work.seconds - work.last_save > work.settings.checkpoint_seconds:
-            yield _save(work)
+    while _goes_on(work):
+        yield from step_within_memory(work)
+        if work.processes.leads:
+            yield from _side_work(work)
+    work.stepping = False
+    if not work.processes.leads:
+        return
     yield Preparing(0, 1, "finishing")
     work.method.prototypes = measure_prototypes(work.method, work.sampler.labelled)
     if work.validation and not work.stop:
         yield from _validate(work)
     yield _save(work)
+
+
+def _goes_on(work: Work) -> bool:
+    """Whether another step is to be taken; the first process decides for all."""
+    seconds, stop = work.processes.numbers_of_the_first(work.seconds, float(work.stop))
+    work.seconds, work.stop = seconds, bool(stop)
+    return work.share < 1.0 and not work.stop
+
+
+def _side_work(work: Work) -> Generator[Event, None, None]:
+    """Do what is due besides learning; other processes wait meanwhile."""
+    if _due(work, "preview", PREVIEW_SECONDS) and work.shown_case is not None:
+        yield from _preview(work)
+    if _due(work, "validation", VALIDATION_SECONDS) and work.validation:
+        yield from _validate(work)
+    if work.seconds - work.last_save > work.settings.checkpoint_seconds:
+        yield _save(work)
 
 
 def _started(work: Work) -> Started:
@@ -175,42 +228,6 @@ def _started(work: Work) -> Started:
         unlabelled=len(work.study.unlabelled_cases()) if work.method.uses_unlabelled else 0,
         plan=work.method.plan.model_dump(mode="json"),
     )
-
-
-def _step(work: Work) -> Progress | Warned:
-    """Take one optimiser step; its random numbers depend on the seed and the step alone."""
-    started = time.perf_counter()
-    clock = Clock(work.step, work.share, work.method.plan.recipe.warm_start_share)
-    torch.manual_seed(_step_seed(work.settings.seed, work.step))
-    batch = work.sampler.draw(*work.method.crops(clock))
-    scalars = work.method.training_step(batch, clock)
-    work.step += 1
-    work.seconds += time.perf_counter() - started
-    _watch(work, scalars)
-    return Progress(
-        step=work.step,
-        share=work.share,
-        seconds=work.seconds,
-        remaining=work.budget.remaining(work.step, work.seconds),
-        scalars=scalars,
-    )
-
-
-def _watch(work: Work, scalars: dict[str, float]) -> None:
-    """Give up where gradients or losses stay non-finite; single ones are skipped by the method."""
-    bad = "skipped" in scalars or not math.isfinite(scalars["loss"])
-    work.skipped_in_a_row = work.skipped_in_a_row + 1 if bad else 0
-    if work.skipped_in_a_row > MOST_SKIPPED:
-        raise TrainingError(
-            f"The loss of {work.method.title} is not a finite number at step {work.step}; "
-            "lower the learning rate (plan override “recipe.learning_rate”) or check the scans' "
-            "intensities. The last checkpoint is kept."
-        )
-
-
-def _step_seed(seed: int, step: int) -> int:
-    words = np.random.SeedSequence([seed, step, 1]).generate_state(1, np.uint64)
-    return int(words[0] >> np.uint64(1))
 
 
 def _due(work: Work, what: str, seconds: float) -> bool:

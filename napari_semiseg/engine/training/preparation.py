@@ -7,76 +7,37 @@ or takes it out of a checkpoint, and opens the run's record in the study.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from napari_semiseg.engine.errors import SettingsError, TrainingError
 from napari_semiseg.engine.methods.assembly import Checkpoint, assemble, load_checkpoint
 from napari_semiseg.engine.methods.contract import Method, MethodSettings
-from napari_semiseg.engine.methods.distance_head import maps_of_whole_cases
 from napari_semiseg.engine.methods.registry import method_of, settings_of
 from napari_semiseg.engine.planning.fingerprint import take_fingerprint
 from napari_semiseg.engine.planning.machine import Machine, describe_machine
 from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.planning.planner import make_plan
 from napari_semiseg.engine.sampling.batches import BatchSampler
-from napari_semiseg.engine.sampling.patch_cache import CachedCase, Labels, cache_cases
+from napari_semiseg.engine.sampling.patch_cache import CachedCase
 from napari_semiseg.engine.study import Case, Run, Study
 from napari_semiseg.engine.training.budget import Budget
-from napari_semiseg.engine.training.events import PREVIEW_KINDS, Event, Preparing, Warned
+from napari_semiseg.engine.training.events import Event, Preparing
+from napari_semiseg.engine.training.memory_probe import Trial, plan_that_fits
+from napari_semiseg.engine.training.processes import Processes
+from napari_semiseg.engine.training.scan_reading import ScanReader
 from napari_semiseg.engine.training.settings import TrainingSettings
 from napari_semiseg.engine.training.warm_start import (
     load_networks,
     plan_for_weights,
     starting_checkpoint,
 )
+from napari_semiseg.engine.training.work import Work
 
 VALIDATE_FROM = 10  # labelled cases; below, every label is worth more in training
 VALIDATION_SHARE = 0.2
 MOST_VALIDATION_CASES = 5
-
-
-@dataclass(eq=False)
-class Work:
-    """A training run in progress: the state of the loop."""
-
-    study: Study
-    run: Run
-    settings: TrainingSettings
-    machine: Machine
-    method: Method
-    sampler: BatchSampler
-    budget: Budget
-    validation: list[Case]
-    step: int = 0
-    seconds: float = 0.0
-    stop: bool = False
-    release: bool = False
-    shown_case: str | None = None
-    shown_kinds: tuple[str, ...] = PREVIEW_KINDS
-    prototypes: Tensor | None = None
-    """Of the weights at ``prototypes_at`` seconds, for previews only."""
-    prototypes_at: float = 0.0
-    last_save: float = 0.0
-    skipped_in_a_row: int = 0
-    spent_on: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-    @property
-    def share(self) -> float:
-        """Share of the budget used."""
-        return self.budget.share(self.step, self.seconds)
-
-    def progress(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps of the loop."""
-        return {
-            "step": self.step,
-            "seconds": self.seconds,
-            "seed": self.settings.seed,
-            "streams": self.sampler.state_dict(),
-        }
 
 
 def prepare(
@@ -92,40 +53,78 @@ def prepare(
         A setting that does not exist or is out of range, or a run to start from that does not fit.
     """
     yield Preparing(0, 1, "looking at the scans")
-    method_settings = settings_of(method_of(settings.method), settings.method_settings)
-    machine = describe_machine(settings.device)
+    basis = _basis(study, settings, resume)
     training, validation = _split(study, settings)
-    checkpoint = _checkpoint(study, settings, resume)
-    former = starting_checkpoint(study, settings) if resume is None else None
-    if checkpoint is None:
-        plan = _new_plan(study, settings, machine)
-        if former is not None:
-            plan = plan_for_weights(plan, former.plan, settings)
-    else:
-        plan = checkpoint.plan
-        method_settings = settings_of(method_of(checkpoint.method), checkpoint.settings)
-        _refuse_used_budget(settings, checkpoint, resume)
-    labelled, unlabelled = yield from _cases(study, plan, training, settings, method_settings)
-    method = _method(settings, plan, method_settings, machine, checkpoint)
-    if former is not None:
-        load_networks(method, former, str(settings.start_from))
-    sampler = BatchSampler(
-        labelled,
-        unlabelled,
-        plan,
-        settings.seed,
-        method.fabric.device,
-        positions=method.needs_positions,
-        hidden_labels=method.needs_hidden_labels,
-    )
-    run = _run(study, settings, plan, resume)
-    work = Work(study, run, settings, machine, method, sampler, Budget.of(settings), validation)
-    if checkpoint is not None:
-        work.step = int(checkpoint.progress["step"])
-        work.seconds = float(checkpoint.progress["seconds"])
-        work.last_save = work.seconds
-        sampler.load_state_dict(checkpoint.progress["streams"])
+    processes = Processes.gather(settings, describe_machine(settings.device))
+    machine = _machine_of_all(settings, processes)
+    plan = processes.of_the_first(_plan(study, settings, machine, basis))
+    reader = ScanReader(study, plan, settings.method, basis.method_settings)
+    labelled, unlabelled = yield from reader.read(training, processes)
+
+    def make_sampler(method: Method) -> BatchSampler:
+        return _sampler(method, labelled, unlabelled, settings.seed, processes)
+
+    trial = Trial(settings.method, basis.method_settings, make_sampler, processes)
+    plan, machine = yield from plan_that_fits(trial, plan, machine)
+    method = _method(settings, plan, basis, machine, processes)
+    run = _run(study, settings, plan, resume, processes)
+    budget = Budget.of(settings)
+    sampler = make_sampler(method)
+    work = Work(study, run, settings, machine, processes, method, sampler, budget, validation)
+    if basis.checkpoint is not None:
+        _stand_where_it_stood(work, basis.checkpoint)
     return work
+
+
+@dataclass(frozen=True, eq=False)
+class _Basis:
+    """What a run starts from.
+
+    Attributes
+    ----------
+    method_settings : MethodSettings
+        Hyper-parameters, those of the checkpoint where there is one.
+    checkpoint : Checkpoint or None
+        Of the run to continue.
+    former : Checkpoint or None
+        Of the run whose networks a new one starts with.
+    """
+
+    method_settings: MethodSettings
+    checkpoint: Checkpoint | None
+    former: Checkpoint | None
+
+
+def _basis(study: Study, settings: TrainingSettings, resume: str | None) -> _Basis:
+    method_settings = settings_of(method_of(settings.method), settings.method_settings)
+    if resume is None:
+        return _Basis(method_settings, None, starting_checkpoint(study, settings))
+    checkpoint = _checkpoint(study, settings, resume)
+    _refuse_used_budget(settings, checkpoint, resume)
+    stored = settings_of(method_of(checkpoint.method), checkpoint.settings)
+    return _Basis(stored, checkpoint, None)
+
+
+def _machine_of_all(settings: TrainingSettings, processes: Processes) -> Machine:
+    """Describe the device of this process, and compute in the precision of the first."""
+    mine = describe_machine(settings.device)
+    return replace(mine, precision=processes.of_the_first(mine.precision))
+
+
+def _plan(study: Study, settings: TrainingSettings, machine: Machine, basis: _Basis) -> Plan:
+    if basis.checkpoint is not None:
+        return basis.checkpoint.plan
+    plan = _new_plan(study, settings, machine)
+    if basis.former is None:
+        return plan
+    return plan_for_weights(plan, basis.former.plan, settings)
+
+
+def _stand_where_it_stood(work: Work, checkpoint: Checkpoint) -> None:
+    work.step = int(checkpoint.progress["step"])
+    work.seconds = float(checkpoint.progress["seconds"])
+    work.last_save = work.seconds
+    work.sampler.load_state_dict(checkpoint.progress["streams"])
 
 
 def _split(study: Study, settings: TrainingSettings) -> tuple[list[Case], list[Case]]:
@@ -159,9 +158,7 @@ def _split(study: Study, settings: TrainingSettings) -> tuple[list[Case], list[C
     return training, [case for case in labelled if case.name in aside]
 
 
-def _checkpoint(study: Study, settings: TrainingSettings, resume: str | None) -> Checkpoint | None:
-    if resume is None:
-        return None
+def _checkpoint(study: Study, settings: TrainingSettings, resume: str) -> Checkpoint:
     checkpoint = load_checkpoint(study.run(resume).folder)
     if checkpoint.method != settings.method:
         raise SettingsError(
@@ -178,9 +175,7 @@ def _new_plan(study: Study, settings: TrainingSettings, machine: Machine) -> Pla
     return make_plan(take_fingerprint(study), machine, values, settings.preset, wanted)
 
 
-def _refuse_used_budget(
-    settings: TrainingSettings, checkpoint: Checkpoint, resume: str | None
-) -> None:
+def _refuse_used_budget(settings: TrainingSettings, checkpoint: Checkpoint, resume: str) -> None:
     step, seconds = checkpoint.progress["step"], checkpoint.progress["seconds"]
     if Budget.of(settings).share(int(step), float(seconds)) >= 1.0:
         raise TrainingError(
@@ -188,61 +183,60 @@ def _refuse_used_budget(
         )
 
 
-def _cases(
-    study: Study,
-    plan: Plan,
-    training: list[Case],
-    settings: TrainingSettings,
-    method_settings: MethodSettings,
-) -> Generator[Event, None, tuple[list[CachedCase], list[CachedCase]]]:
-    """Read what training needs; a supervised method leaves the unlabelled scans alone."""
-    others = study.unlabelled_cases() if method_of(settings.method).uses_unlabelled else []
-    total = len(training) + len(others)
-    labelled: list[CachedCase] = []
-    unlabelled: list[CachedCase] = []
-    distances = maps_of_whole_cases(method_settings, plan)
-    for case in cache_cases(study, plan, training, labels="all", distances=distances):
-        labelled.append(case)
-        yield Preparing(len(labelled), total, "reading scans")
-    empty = [case.name for case in labelled if not case.foreground]
-    if len(empty) == len(labelled):
-        raise TrainingError(
-            f"No label of study “{study.name}” has a voxel of any class at the model's voxel size; "
-            "paint a structure in at least one scan and mark it as labelled."
-        )
-    if empty:
-        yield Warned(
-            f"The label of “{empty[0]}” has no voxel of any class; training takes it as a scan "
-            "without the structures. Mark it as unlabelled if that is wrong."
-        )
-    hidden: Labels = "any" if method_of(settings.method).needs_hidden_labels else "none"
-    for case in cache_cases(study, plan, others, labels=hidden):
-        unlabelled.append(case)
-        yield Preparing(len(labelled) + len(unlabelled), total, "reading scans")
-    return labelled, unlabelled
+def _sampler(
+    method: Method,
+    labelled: list[CachedCase],
+    unlabelled: list[CachedCase],
+    seed: int,
+    processes: Processes,
+) -> BatchSampler:
+    return BatchSampler(
+        labelled,
+        unlabelled,
+        method.plan,
+        seed,
+        method.fabric.device,
+        positions=method.needs_positions,
+        hidden_labels=method.needs_hidden_labels,
+        process=processes.rank,
+        processes=processes.count,
+    )
 
 
 def _method(
-    settings: TrainingSettings,
-    plan: Plan,
-    method_settings: MethodSettings,
-    machine: Machine,
-    checkpoint: Checkpoint | None,
+    settings: TrainingSettings, plan: Plan, basis: _Basis, machine: Machine, processes: Processes
 ) -> Method:
+    """Put the method together, with the weights that the run starts from."""
     torch.manual_seed(settings.seed)
-    method = assemble(settings.method, plan, method_settings, machine)
-    if checkpoint is not None:
-        method.load_state_dict(checkpoint.state)
+    # A trial may have changed the precision of a run by one process; several are launched only once.
+    fabric = processes.fabric if processes.count > 1 else None
+    method = assemble(settings.method, plan, basis.method_settings, machine, fabric)
+    if basis.checkpoint is not None:
+        method.load_state_dict(basis.checkpoint.state)
         method.move(method.fabric.device)
+    if basis.former is not None:
+        load_networks(method, basis.former, str(settings.start_from))
     return method
 
 
-def _run(study: Study, settings: TrainingSettings, plan: Plan, resume: str | None) -> Run:
-    if resume is not None:
+def _run(
+    study: Study,
+    settings: TrainingSettings,
+    plan: Plan,
+    resume: str | None,
+    processes: Processes,
+) -> Run:
+    """Open the record of the run; the first process does it for all."""
+    identifier = resume
+    if processes.leads and resume is not None:
         study.update_run(resume, status="running")
-        return study.run(resume)
-    record = {"training": settings.model_dump(mode="json"), "plan": plan.model_dump(mode="json")}
-    return study.create_run(settings.method, record, settings.seed)
+    elif processes.leads:
+        record = {
+            "training": settings.model_dump(mode="json"),
+            "plan": plan.model_dump(mode="json"),
+        }
+        identifier = study.create_run(settings.method, record, settings.seed).identifier
+    return study.run(str(processes.of_the_first(identifier)))
 
 
 def settings_of_run(run: Run) -> TrainingSettings:

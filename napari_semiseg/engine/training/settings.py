@@ -28,6 +28,9 @@ class TrainingSettings(BaseModel):
         Decides initial weights, crops, augmentation and dropout.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    devices, nodes : int
+        Processes on each machine, one a device, and machines that train together. Each process takes
+        the crops of the plan, so that a step sees as many times more; see `training.processes`.
     validation_cases : int or None
         Labelled cases set aside to follow the Dice during training; None sets aside one in five
         where there are at least ten.
@@ -50,6 +53,8 @@ class TrainingSettings(BaseModel):
     steps: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
+    devices: int = Field(default=1, ge=1)
+    nodes: int = Field(default=1, ge=1)
     validation_cases: int | None = Field(default=None, ge=0)
     method_settings: dict[str, Any] = Field(default_factory=dict)
     plan_overrides: dict[str, Any] = Field(default_factory=dict)

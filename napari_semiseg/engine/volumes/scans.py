@@ -55,8 +55,8 @@ class ScanSource:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any], relative_to: Path) -> ScanSource:
         """Return the source that `to_dict` recorded, seen from the folder ``relative_to``."""
-        start = Path(relative_to).resolve()
-        paths = tuple(Path(os.path.normpath(start / path)) for path in record["paths"])
+        start = os.path.realpath(relative_to)
+        paths = tuple(Path(os.path.normpath(os.path.join(start, path))) for path in record["paths"])
         return cls(name=record["name"], paths=paths, kind=record["kind"])
 
 

@@ -58,6 +58,21 @@ def test_a_pass_shows_every_case_once(tmp_path):
     assert set(names[:3]) == set(names[3:]) == {"case_00", "case_01", "case_02"}
 
 
+@pytest.mark.parametrize("crops", [(1, 1), (2, 0)])
+def test_samplers_that_share_the_streams_draw_what_one_alone_draws_in_turn(tmp_path, crops):
+    alone = sampler(tmp_path / "alone", seed=2)
+    first, second = (
+        sampler(tmp_path / name, seed=2, extras={"process": process, "processes": 2})
+        for process, name in enumerate(("first", "second"))
+    )
+    for _ in range(3):
+        for each in (first, second):
+            mine, theirs = alone.draw(*crops), each.draw(*crops)
+            assert theirs.cases == mine.cases
+            torch.testing.assert_close(theirs.images, mine.images)
+    assert first.state_dict() == second.state_dict() == alone.state_dict()
+
+
 def test_held_out_cases_are_never_drawn(tmp_path):
     drawn = sampler(tmp_path, count=6, labelled=2, held_out=2)
     seen = {name for _ in range(8) for name in drawn.draw(2, 2).cases}

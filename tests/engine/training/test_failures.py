@@ -11,7 +11,7 @@ from napari_semiseg.engine.errors import StudyError, TrainingError
 from napari_semiseg.engine.methods import assembly
 from napari_semiseg.engine.methods.assembly import load_checkpoint
 from napari_semiseg.engine.methods.student import StudentMethod
-from napari_semiseg.engine.training import events, loop
+from napari_semiseg.engine.training import events, step
 from napari_semiseg.engine.training.loop import train
 from tests.engine.small_study import make_study
 from tests.engine.training.small_training import losses, run_training, tiny
@@ -45,7 +45,7 @@ def test_a_loss_that_stays_non_finite_ends_the_run_and_keeps_the_last_checkpoint
     seen = []
     with pytest.raises(TrainingError, match=r"not a finite number .*learning rate"):
         run_training(study, tiny(steps=1000, checkpoint_seconds=1e-6), answer=seen.append)
-    assert len(losses(seen)) == 3 + loop.MOST_SKIPPED
+    assert len(losses(seen)) == 3 + step.MOST_SKIPPED
     run = study.runs()[-1]
     assert run.status == "failed"
     assert load_checkpoint(run.folder).progress["step"] >= 3
