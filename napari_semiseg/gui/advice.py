@@ -114,7 +114,7 @@ def why_not_accept(case: Case | None, has_prediction: bool) -> str | None:
         return "This scan is held out to measure quality: its label has to be drawn by hand."
     if case.label_belongs_to_a_person:
         return "A person made the label of this scan, and a prediction never replaces one."
-    if case.state is CaseState.ACCEPTED:
+    if case.state is CaseState.ACCEPTED and not case.accepted_in_part:
         return "This prediction is accepted already."
     return None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from napari_semiseg.engine.review.time_ledger import in_minutes, time_words
 from napari_semiseg.engine.study import Case, CaseState, ClassInfo
 from napari_semiseg.engine.study.overview import CaseOverview
 
@@ -23,6 +24,7 @@ STATE_MEANINGS = {
     CaseState.REJECTED: "a person rejected the prediction",
     CaseState.HELD_OUT: "locked: never trained on, kept to measure quality",
 }
+IN_PART = "parts of the prediction are accepted; training learns from those alone"
 _STATE_ORDER = {state: place for place, state in enumerate(STATE_MEANINGS)}
 _WARNING = "⚠"
 
@@ -52,7 +54,7 @@ class CaseRow:
         findings = () if self.overview is None else self.overview.findings
         if self.overview is not None and self.overview.trouble is not None:
             return f"{_WARNING} {self.overview.trouble.trouble.value}"
-        return " · ".join((self.case.state.value, *(finding.trouble.value for finding in findings)))
+        return " · ".join((self.case.standing, *(finding.trouble.value for finding in findings)))
 
     @property
     def words(self) -> str:
@@ -120,7 +122,7 @@ SCAN = Column(
 STATE = Column(
     "State",
     "How far its label is.",
-    lambda row: row.case.state.value,
+    lambda row: row.case.standing,
     lambda row: _STATE_ORDER[row.case.state],
     "in progress",
 )
@@ -137,6 +139,15 @@ TRUST = Column(
     lambda row: percent(row.trust),
     lambda row: row.trust,
     "Trust",
+)
+
+
+TIME = Column(
+    "Time",
+    "How long people have worked on its label, by hand and correcting; pauses are left out.",
+    lambda row: in_minutes(row.case.time.minutes) if row.case.time.edits else "",
+    lambda row: row.case.time.minutes if row.case.time.edits else None,
+    "under 0.1 min",
 )
 
 
@@ -176,7 +187,7 @@ def volume_column(item: ClassInfo) -> Column:
 def detailed_columns(classes: Sequence[ClassInfo]) -> tuple[Column, ...]:
     """Return the columns of the list of all scans."""
     volumes = (volume_column(item) for item in classes)
-    return (SCAN, STATE, UNSURE, TRUST, *volumes, EDITED)
+    return (SCAN, STATE, UNSURE, TRUST, *volumes, TIME, EDITED)
 
 
 def full_text(row: CaseRow) -> str:
@@ -186,10 +197,12 @@ def full_text(row: CaseRow) -> str:
     spacing = " × ".join(f"{length:.2f}" for length in reversed(case.geometry.spacing))
     kind = f"{case.modality}, " if case.modality else ""
     lines = [
-        f"{case.name}: {STATE_MEANINGS[case.state]}.",
+        f"{case.name}: {IN_PART if case.accepted_in_part else STATE_MEANINGS[case.state]}.",
         f"{kind}{size} voxels of {spacing} mm",
         str(case.source.paths[0]),
     ]
+    if case.time.edits:
+        lines.append(f"Time spent on its label: {time_words(case.time)}.")
     overview = row.overview
     if overview is not None:
         if overview.marked is not None and overview.marked.run is not None:

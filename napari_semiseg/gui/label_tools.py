@@ -162,7 +162,7 @@ class LabelTools:
         return name == self._scan_for_limits or (case is not None and case.modality == "CT")
 
     def _scan(self) -> Image | None:
-        scans = self._session.layers._scans
+        scans = self._session.layers.scans
         return next((scan for scan in scans if scan.visible), scans[0] if scans else None)
 
     def _intensities(self) -> np.ndarray | None:

@@ -8,15 +8,16 @@ last of them is saved first. Main thread only.
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from psygnal import Signal
 
+from napari_semiseg.engine.review.time_ledger import Work, WorkClock
 from napari_semiseg.engine.study import Case, CaseState, Study
 from napari_semiseg.gui import study_work
+from napari_semiseg.gui.label_edits import checksum
 from napari_semiseg.gui.label_tools import LabelTools
 from napari_semiseg.gui.slice_progress import SliceProgress
 
@@ -59,6 +60,7 @@ class Labelling:
         self.reading: str | None = None
         self.saved_at: float | None = None
         self._saves_under_way = 0
+        self._clock = WorkClock()
         self._checksum: int | None = None
         self._layer: Labels | None = None  # held: closing, napari empties its list of layers first
         self.slices = SliceProgress(session, self)
@@ -126,6 +128,7 @@ class Labelling:
             return
         self.flush()
         self.reading, self.saved_at = None, None
+        self._clock.open(opened.case.name, time.monotonic())
         self._layers.show_case(
             opened.case, opened.volume, opened.label, self._session.records.classes
         )
@@ -133,7 +136,7 @@ class Labelling:
         self.slices.attach(layer)
         self.tools.attach(layer)
         if layer is not None:
-            self._checksum = _checksum(layer.data)
+            self._checksum = checksum(layer.data)
             for event in (layer.events.selected_label, layer.events.mode, layer.events.brush_size):
                 event.connect(self._on_brush)
         self._session.training.preview(opened.case.name)
@@ -151,6 +154,7 @@ class Labelling:
     def leave(self) -> None:
         """Save what was painted and take the case off the screen."""
         self.flush()
+        self._clock.open(None, time.monotonic())
         self._layers.clear()
         self.reading, self.saved_at = None, None
         self._layer, self._checksum = None, None
@@ -167,20 +171,21 @@ class Labelling:
         study, name, layer = self._session.study, self.shown, self._layer
         if study is None or name is None or layer is None:
             return
-        checksum = _checksum(layer.data)
-        if checksum == self._checksum:
+        now = checksum(layer.data)
+        if now == self._checksum:
             return
-        self._checksum = checksum
-        voxels = np.array(layer.data)
+        self._checksum = now
+        voxels, work = np.array(layer.data), self._clock.take()
         self._saves_under_way += 1
         self._session.change(
-            lambda study: study_work.keep_label(study, name, voxels),
+            lambda study: study_work.keep_label(study, name, voxels, work),
             lambda _: self._on_saved(name),
-            self._on_save_failed,
+            lambda sentence: self._on_save_failed(name, work, sentence),
         )
         self.saved_changed.emit()
 
     def _on_edited(self) -> None:
+        self._clock.edit(time.monotonic())
         if not self._saves_under_way:
             self.flush()
 
@@ -191,8 +196,9 @@ class Labelling:
         self.flush()
         self.saved_changed.emit()
 
-    def _on_save_failed(self, sentence: str) -> None:
+    def _on_save_failed(self, name: str, work: Work, sentence: str) -> None:
         self._saves_under_way = max(0, self._saves_under_way - 1)
+        self._clock.put_back(name, work)
         self._checksum = None  # the next stroke, or the next flush, tries again
         self._session.tell_problem(f"The label was not saved. {sentence}")
         self.saved_changed.emit()
@@ -252,7 +258,3 @@ class Labelling:
 
     def _on_brush(self) -> None:
         self.brush_changed.emit()
-
-
-def _checksum(voxels: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(voxels).data)

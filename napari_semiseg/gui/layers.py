@@ -9,25 +9,25 @@ would write old strokes into new data.
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study import Case, ClassInfo
 from napari_semiseg.engine.volumes import Volume
 from napari_semiseg.gui.colours import PREDICTION_CONTOUR
+from napari_semiseg.gui.label_edits import LabelEdits
 from napari_semiseg.gui.layer_data import TAG, LayerData, label_layer, map_layers, scan_layers
+from napari_semiseg.gui.layer_stack import LayerStack
 from napari_semiseg.gui.split_view import SplitView, copy_for_view
 from napari_semiseg.gui.view_direction import point_camera
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Labels, Layer
+    from napari.components import Dims, ViewerModel
+    from napari.layers import Image, Labels, Layer
 
     from napari_semiseg.engine.inference.maps import CaseMaps
 
@@ -51,29 +51,29 @@ class CaseLayers:
     label_edited : psygnal.Signal
         Emitted once per stroke, fill, undo and redo in the human's label, when the event loop comes
         round and the voxels have really changed; also at the latest before the layer is replaced.
+    looks_changed : psygnal.Signal
+        Emitted after layers came or went, or one of them has other voxels or another look; also
+        during a stroke.
     """
 
     label_edited = Signal()
+    looks_changed = Signal()
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
+        self._stack = LayerStack(viewer.layers, self.looks_changed.emit)
         self._case: Case | None = None
-        self._scans: list[Layer] = []
+        self._scans: list[Image] = []
         self._label: Labels | None = None
         self._maps: dict[str, Layer] = {}
         self._compared: list[Layer] = []
+        self._marks: list[Layer] = []
+        self._staying: list[Layer] = []
         self._split = SplitView(viewer)
         self._last_preview = -np.inf
-        self._checksum = 0
-        self._slice: tuple[Any, ...] = ()
-        self._class_value = 1
-        # An edit is looked at when the event loop comes round: napari announces some before the
-        # voxels are written, and many in one turn are one edit.
-        self._edit_check = QTimer()
-        self._edit_check.setSingleShot(True)
-        self._edit_check.setInterval(0)
-        self._edit_check.timeout.connect(self._emit_if_edited)
+        self._edits = LabelEdits(viewer.dims, self.label_edited.emit)
         viewer.dims.events.order.connect(self._on_order)
+        self.label_edited.connect(self.looks_changed.emit)  # napari tells of no undo
 
     @property
     def case_name(self) -> str | None:
@@ -83,7 +83,26 @@ class CaseLayers:
     @property
     def label_layer(self) -> Labels | None:
         """The layer that the human paints in; None where there is none, or the user removed it."""
-        return self._label if self._label in self._viewer.layers else None
+        return self._label if self._label in self._stack else None
+
+    @property
+    def viewer(self) -> ViewerModel:
+        """The viewer; its list of layers is for this class alone."""
+        return self._viewer
+
+    @property
+    def dims(self) -> Dims:
+        """How the viewer cuts its layers, and at which point in mm."""
+        return self._viewer.dims
+
+    @property
+    def scans(self) -> list[Image]:
+        """The layers of the scan, one a channel; those that the user removed are not among them."""
+        return [layer for layer in self._scans if layer in self._stack]
+
+    def visible_layers(self) -> list[Layer]:
+        """Return what shows on the screen, from the lowest to the uppermost; also the user's own."""
+        return self._stack.visible()
 
     def label_voxels(self) -> np.ndarray:
         """Return a copy of the human's label, (z, y, x) integers.
@@ -111,7 +130,7 @@ class CaseLayers:
             ``"disagreement"``, ``"signed_distance:1"``, ``"similarity:1"``, with one entry for each
             class value, and those of the method's own maps.
         """
-        return {key: layer for key, layer in self._maps.items() if layer in self._viewer.layers}
+        return {key: layer for key, layer in self._maps.items() if layer in self._stack}
 
     def show_case(
         self, case: Case, volume: Volume, label: np.ndarray | None, classes: Sequence[ClassInfo]
@@ -137,15 +156,20 @@ class CaseLayers:
         )
         camera = self._viewer.scene.camera
         centre, zoom, point = camera.center, camera.zoom, tuple(self._viewer.dims.point)
+        scans = self.scans
         former = self._let_go()
         self._case = case
-        self._scans = [self._add(data) for data in scan_layers(case.name, volume)]
-        self._label = self._add(label_layer(case.name, label, volume.geometry, classes))
-        # only now: without any layer the sliders would go and come
-        self._take_off(former)
-        self._watch(self._label, classes)
+        with self._stack.at_once():
+            self._scans = self._exchange_scans(scans, scan_layers(case.name, volume), again)
+            above = next((mark for mark in self._staying if mark in self._stack), None)
+            data = label_layer(case.name, label, volume.geometry, classes)
+            self._label = self._stack.add(data, below=above)
+            # only now: without any layer the sliders would go and come
+            self._stack.take_off(layer for layer in former if layer not in self._scans)
+        self._label.brush_size = max(1, round(BRUSH_SHARE * max(self._label.data.shape[1:])))
+        self._edits.watch(self._label, classes)
         self._label.mode = mode if mode in ("paint", "erase", "fill") else "pan_zoom"
-        self._viewer.layers.selection.active = self._label
+        self._stack.active = self._label
         point_camera(self._viewer, volume.geometry)
         if again:
             self._viewer.dims.set_point(range(len(point)), point)
@@ -219,33 +243,54 @@ class CaseLayers:
         beside : bool
             Whether each run has a view of its own, with the scan and the human's label in it.
         """
-        self._take_off(self._compared)
+        self._stack.take_off(self._compared)
         self._compared = []
         self._split.end()
         own = [*self._scans, *([] if self.label_layer is None else [self.label_layer])]
         if not cells or not own:
             return
-        active = self._viewer.layers.selection.active
         copied = [layer for layer in own if layer.visible] if beside else []
-        for number, cell in reversed(list(enumerate(cells, start=1))):
-            copies = [copy_for_view(layer, number) for layer in copied]
-            self._compared += [self._add(data) for data in (*copies, *cell)]
+        with self._stack.at_once(), self._stack.active_kept():
+            for number, cell in reversed(list(enumerate(cells, start=1))):
+                copies = [copy_for_view(layer, number) for layer in copied]
+                self._compared += [self._stack.add(data) for data in (*copies, *cell)]
         for layer in self._compared:
             layer.editable = False
             if layer.metadata[TAG]["kind"] == "prediction":
                 layer.contour = PREDICTION_CONTOUR
         if beside:
-            hidden = [*own, *self.map_layers().values()]
+            hidden = [*own, *self.map_layers().values(), *self._marks, *self._staying]
             self._split.divide(len(cells), len(self._compared) // len(cells), hidden)
         if self.label_layer is not None:
             self.label_layer.mode = "pan_zoom"  # a stroke would go under what is compared
-        if active in self._viewer.layers:
-            self._viewer.layers.selection.active = active
+
+    def add_mark(self, data: LayerData, stays: bool = False) -> Layer:
+        """Add a layer on top that belongs to the case on show.
+
+        Parameters
+        ----------
+        data : LayerData
+            The layer; it is not the one that the user works in.
+        stays : bool
+            Whether it stays for the next case, which its owner then fits it to; else it goes with
+            its case.
+        """
+        with self._stack.active_kept():
+            mark: Layer = self._stack.add(data)
+        (self._staying if stays else self._marks).append(mark)
+        return mark
+
+    def remove_mark(self, mark: Layer) -> None:
+        """Take a layer off that `add_mark` added; nothing where it went with its case already."""
+        self._marks = [other for other in self._marks if other is not mark]
+        self._staying = [other for other in self._staying if other is not mark]
+        self._stack.take_off([mark])
 
     def clear(self) -> None:
         """Take the case off the screen; an edit that was not told yet is told first."""
         self.show_comparison((), beside=False)
-        self._take_off(self._let_go())
+        self._stack.take_off([*self._let_go(), *self._staying])
+        self._staying = []
         point_camera(self._viewer, None)
 
     def paint_with(self, value: int) -> None:
@@ -253,44 +298,35 @@ class CaseLayers:
         layer = self.label_layer
         if layer is None:
             return
-        self._viewer.layers.selection.active = layer
+        self._stack.active = layer
         layer.selected_label = value
         layer.mode = "paint"
 
     def _let_go(self) -> list[Layer]:
         """Forget the case; return its layers, which are still on the screen."""
-        if self._edit_check.isActive():
-            self._edit_check.stop()
-            self._emit_if_edited()
-        former = [*self._scans, *self._maps.values()]
+        self._edits.let_go()
+        former = [*self._scans, *self._maps.values(), *self._marks]
         if self._label is not None:
             former.append(self._label)
-            events = self._label.events
-            events.paint.disconnect(self._on_paint)
-            events.set_data.disconnect(self._on_set_data)
-            events.selected_label.disconnect(self._on_selected_label)
-        self._case, self._scans, self._label, self._maps = None, [], None, {}
+        self._case, self._scans, self._label, self._maps, self._marks = None, [], None, {}, []
         return former
 
-    def _take_off(self, layers: Iterable[Layer]) -> None:
-        present = [layer for layer in layers if layer in self._viewer.layers]
-        if not present:
-            return
-        # napari collects all garbage after a layer went: here once for all of them
-        with self._viewer.layers.batched_update():
-            for layer in present:
-                self._viewer.layers.remove(layer)
+    def _exchange_scans(
+        self, scans: list[Image], wanted: Sequence[LayerData], again: bool
+    ) -> list[Image]:
+        """Put a scan into the layers of the one before where they fit, which takes half the time.
 
-    def _add(self, data: LayerData, below: Layer | None = None) -> Any:
-        """Add a layer on top, or directly under another."""
-        from napari.layers import Layer
-
-        layer = Layer.create(*data)
-        if below is None:
-            self._viewer.layers.append(layer)
-        else:
-            self._viewer.layers.insert(self._viewer.layers.index(below), layer)
-        return layer
+        Nobody paints there. They keep what the user chose for them, and for the same scan all of it.
+        """
+        if len(scans) != len(wanted):
+            return [self._stack.add(data) for data in wanted]
+        for layer, data in zip(scans, wanted, strict=True):
+            if not again:
+                _refresh(layer, data)
+                layer.scale = data[1]["scale"]
+                layer.contrast_limits_range = data[1]["contrast_limits"]
+                layer.contrast_limits = data[1]["contrast_limits"]
+        return scans
 
     def _show(self, maps: CaseMaps, classes: Sequence[ClassInfo], **origin: Any) -> bool:
         """Add, replace and take off map layers; tell whether the maps were for this case."""
@@ -305,22 +341,22 @@ class CaseLayers:
             or key not in present
             or not _look_alike(self._maps[key], wanted[key])
         )
-        active = self._viewer.layers.selection.active
         above: Layer | None = self.label_layer
-        for key, data in reversed(wanted.items()):
-            if key in self._maps:
-                _refresh(self._maps[key], data)
-            else:
-                self._maps[key] = self._add_map(key, data, above)
-            above = self._maps[key]
-        if active is not None and active in self._viewer.layers:
-            # a new layer becomes napari's active one, and a stroke would go into the wrong layer
-            self._viewer.layers.selection.active = active
+        with (
+            self._stack.at_once(),
+            self._stack.active_kept(),
+        ):  # else a stroke would go into the wrong layer
+            for key, data in reversed(wanted.items()):
+                if key in self._maps:
+                    _refresh(self._maps[key], data)
+                else:
+                    self._maps[key] = self._add_map(key, data, above)
+                above = self._maps[key]
         return True
 
     def _add_map(self, key: str, data: LayerData, above: Layer | None) -> Layer:
         """Add a map directly under another map or the human's label, or on top of all."""
-        layer = self._add(data, below=above)
+        layer = self._stack.add(data, below=above)
         if data[2] == "labels":
             layer.editable = False
         if key == "prediction":
@@ -328,63 +364,18 @@ class CaseLayers:
         return layer
 
     def _remove_maps(self, keys: Iterable[str]) -> None:
-        self._take_off([self._maps.pop(key) for key in keys])
+        self._stack.take_off([self._maps.pop(key) for key in keys])
 
     def _look_at(
         self, label: np.ndarray | None, shape: Sequence[int], spacing: Sequence[float]
     ) -> None:
-        """Fit the case into the canvas and go to the slice with most label, else to the middle."""
+        """Fit the case into the canvas and go into the label where it is widest, else to the middle."""
         self._viewer.reset_view(layers=self._scans)
-        index = shape[0] // 2
+        point = [length // 2 for length in shape]
         if label is not None and label.any():
             index = int(np.argmax(np.count_nonzero(label, axis=(1, 2))))
-        point = [index, shape[1] // 2, shape[2] // 2]
+            point = [index, *(int(np.median(marked)) for marked in np.nonzero(label[index]))]
         self._viewer.dims.set_point(range(3), np.multiply(point, spacing))
-
-    def _watch(self, layer: Labels, classes: Sequence[ClassInfo]) -> None:
-        """Make a label layer ready to paint in and listen to its edits."""
-        layer.brush_size = max(1, round(BRUSH_SHARE * max(layer.data.shape[1:])))
-        self._values = {0, *(item.value for item in classes)}
-        self._class_value = min((item.value for item in classes), default=1)
-        layer.selected_label = self._class_value
-        self._checksum = _checksum(layer.data)
-        self._slice = self._slice_on_show()
-        layer.events.paint.connect(self._on_paint)
-        layer.events.set_data.connect(self._on_set_data)
-        layer.events.selected_label.connect(self._on_selected_label)
-
-    def _slice_on_show(self) -> tuple[Any, ...]:
-        dims = self._viewer.dims
-        return tuple(dims.point), tuple(dims.order), dims.ndisplay
-
-    def _on_paint(self) -> None:
-        self._edit_check.start()
-
-    def _on_set_data(self) -> None:
-        # Scrolling announces new data, too. Only where the slice is the same as before can it be an
-        # undo, and only then is it worth reading all voxels.
-        on_show = self._slice_on_show()
-        if on_show == self._slice:
-            self._edit_check.start()
-        self._slice = on_show
-
-    def _on_selected_label(self) -> None:
-        """Refuse values that no class has: napari would paint them, and nobody would see them."""
-        layer = self.label_layer
-        if layer is None:
-            return
-        if layer.selected_label in self._values:
-            self._class_value = layer.selected_label
-        else:
-            layer.selected_label = self._class_value
-
-    def _emit_if_edited(self) -> None:
-        if self._label is None:
-            return
-        checksum = _checksum(self._label.data)
-        if checksum != self._checksum:
-            self._checksum = checksum
-            self.label_edited.emit()
 
     def _on_order(self) -> None:
         if self._case is not None:
@@ -398,13 +389,8 @@ def _look_alike(layer: Layer, data: LayerData) -> bool:
 
 
 def _refresh(layer: Layer, data: LayerData) -> None:
-    """Put a newer map into its layer; nobody paints there, so its array may be exchanged."""
+    """Put other voxels into a layer in which nobody paints, so that its array may be exchanged."""
     voxels, arguments, _ = data
     layer.data = voxels
     layer.name = arguments["name"]
     layer.metadata = arguments["metadata"]
-
-
-def _checksum(voxels: Any) -> int:
-    """Return a number that changes with the voxels: 1.3 ms for 128 × 256 × 256 bytes."""
-    return zlib.crc32(np.ascontiguousarray(voxels).data)

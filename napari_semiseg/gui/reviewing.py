@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from psygnal import Signal
+from psygnal import Signal, SignalInstance
 
 from napari_semiseg.engine.study import Case, CaseState, Run, Study
 from napari_semiseg.gui import map_work, study_work
+from napari_semiseg.gui.before_after import BeforeAfter
+from napari_semiseg.gui.region_review import RegionReview
 from napari_semiseg.gui.size_work import ScanSizes
 from napari_semiseg.gui.trust_work import PredictionTrust
 from napari_semiseg.gui.worst_slices import WorstSlices
@@ -50,6 +52,10 @@ class Reviewing:
         How far the predictions may be trusted.
     worst : WorstSlices
         Which slices of the prediction on the screen most need a look.
+    regions : RegionReview
+        The parts of the prediction on the screen that can be accepted or rejected one by one.
+    before : BeforeAfter
+        The label as it was before the last decision or correction.
     maps_changed, unsure_changed, fixed : psygnal.Signal
         Emitted after maps come or go on the screen, after `unsure` changed, and when a prediction
         has become a label to correct.
@@ -73,27 +79,49 @@ class Reviewing:
         self.sizes = ScanSizes(session, self)
         self.trust = PredictionTrust(session, self)
         self.worst = WorstSlices(session)
+        self.regions = RegionReview(session)
+        self.before = BeforeAfter(session)
+
+    @property
+    def signals(self) -> tuple[SignalInstance, ...]:
+        """All signals that widgets listen to."""
+        return (
+            self.maps_changed,
+            self.unsure_changed,
+            self.fixed,
+            self.trust.changed,
+            self.trust.progressed,
+            self.worst.changed,
+            self.regions.changed,
+            self.before.changed,
+        )
 
     # which cases
 
     def cases(self) -> list[Case]:
         """Return the predicted cases, least trusted first, then those that are decided.
 
-        Cases of which the trust is not known come after the others, the most unsure first.
+        Cases that are accepted in part come after those that nobody has begun with. Cases of which
+        the trust is not known come after the others, the most unsure first.
         """
         trust = self.trust.scores
 
-        def order(case: Case) -> tuple[bool, bool, float]:
+        def order(case: Case) -> tuple[int, bool, float]:
             score = trust.get(case.name)
             unsure = self.unsure.get(case.name) or 0.0
-            return case.state in DECIDED, score is None, -unsure if score is None else score
+            decided = 1 if case.accepted_in_part else 2 * (case.state in DECIDED)
+            return decided, score is None, -unsure if score is None else score
 
         wanted = (CaseState.PREDICTED, *DECIDED)
         return sorted((c for c in self._session.records.cases if c.state in wanted), key=order)
 
     def next_case(self, after: str | None) -> str | None:
-        """Return the case to look at next: the first of the list that is not decided."""
-        waiting = [case.name for case in self.cases() if case.state is CaseState.PREDICTED]
+        """Return the case to look at next: the first of the list with something left to decide."""
+        waiting = [
+            case.name
+            for case in self.cases()
+            if case.state is CaseState.PREDICTED or case.accepted_in_part
+        ]
         return next((name for name in waiting if name != after), None)
 
     def measure_missing(self) -> None:
@@ -188,6 +216,7 @@ class Reviewing:
         if self._session.labelling.shown != self._maps_of:
             self.run_shown, self.own_maps, self._maps_of = None, {}, None
             self.worst.forget()
+            self.regions.forget()
 
     def _on_no_maps(self, sentence: str) -> None:
         self._awaited = None
@@ -201,12 +230,15 @@ class Reviewing:
             self.run_shown, self.own_maps = None, {}
             self._session.layers.clear_maps()
             self.worst.forget()
+            self.regions.forget()
         else:
-            self.run_shown, maps = found
+            run, maps = found
+            self.run_shown = run
             self.own_maps = {kind: item.description for kind, item in maps.native.items()}
             self._session.layers.show_maps(maps, self._session.records.classes, self.run_shown)
             self._apply_visibility()
             self.worst.measure(maps)
+            self.regions.look(run, maps)
         self.maps_changed.emit()
 
     def show_kind(self, kind: str, wanted: bool) -> None:
@@ -286,4 +318,5 @@ class Reviewing:
         self.sizes.forget()
         self.trust.forget()
         self.worst.forget()
+        self.regions.forget()
         self.maps_changed.emit()

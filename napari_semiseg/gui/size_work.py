@@ -114,7 +114,7 @@ class ScanSizes:
         self._work: Any = None
         self._measured: Subject | None = None
         self.share: float | None = None
-        self._dims = session.layers._viewer.dims
+        self._dims = session.layers.dims
         events = self._dims.events
         for event in (events.point, events.order, events.ndisplay):
             event.connect(self._on_view)

@@ -2,6 +2,9 @@
 
 The slices are those along the axis that the 2D view cuts. What is painted comes from the label layer,
 what is done from the records of the study. Main thread only.
+
+Slices have the numbers that napari's slider shows: from 0 to the number of slices less one. All words
+about slices come from `slice_words`, or say the index as it is.
 """
 
 from __future__ import annotations
@@ -11,13 +14,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
+from napari_semiseg.gui.view_direction import plane_name
+
 if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_semiseg.gui.labelling import Labelling
     from napari_semiseg.gui.session import Session
 
-_PLANES = {"SI": "axial", "AP": "coronal", "RL": "sagittal"}
+
+def slice_words(index: int, count: int) -> str:
+    """Return what a slice is called, with its number and the last one: ``"slice 12 / 39"``.
+
+    Parameters
+    ----------
+    index : int
+        Array index along the axis that the view cuts, which is the number on napari's slider.
+    count : int
+        Number of slices along it.
+    """
+    return f"slice {index} / {count - 1}"
 
 
 class SliceProgress:
@@ -43,7 +59,7 @@ class SliceProgress:
         self._labelling = labelling
         self._layer: Labels | None = None
         self._painted = np.zeros(0, bool)
-        self._dims = session.layers._viewer.dims
+        self._dims = session.layers.dims
         for event in (self._dims.events.order, self._dims.events.ndisplay):
             event.connect(self._on_turned)
         self._dims.events.point.connect(self._tell)
@@ -73,8 +89,7 @@ class SliceProgress:
         case = self._labelling.case
         if case is None or self.axis is None:
             return ""
-        towards = case.geometry.orientation[::-1][self.axis]  # of the array axes z, y, x
-        return next(plane for directions, plane in _PLANES.items() if towards in directions)
+        return plane_name(case.geometry, self.axis)
 
     @property
     def painted(self) -> np.ndarray:

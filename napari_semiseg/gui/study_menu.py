@@ -37,6 +37,11 @@ class RecentStudies:
             QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-semiseg", "desk"
         )
 
+    @property
+    def settings(self) -> QSettings:
+        """Where the desk remembers what the user has chosen."""
+        return self._settings
+
     def paths(self) -> list[Path]:
         """Return the studies that still exist."""
         stored = self._settings.value(_KEY) or []

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from napari_semiseg.engine.errors import SemisegError, StudyError
+from napari_semiseg.engine.review.time_ledger import Work
 from napari_semiseg.engine.study import Case, CaseState, ClassInfo, Run, ScanProblem, Study
 from napari_semiseg.engine.study.scan_checks import find_missing
 from napari_semiseg.engine.volumes import Volume
@@ -221,11 +222,19 @@ def start_from_prediction(study: Study, name: str, run: str) -> None:
             "label by hand on the Label page."
         )
     prediction = np.asarray(study.load_map(run, name, "prediction").array[...])
-    study.save_label(name, prediction, state=CaseState.IN_PROGRESS, origin="human")
+    study.save_label(name, prediction, state=CaseState.IN_PROGRESS, origin="human", run=run)
+    study.time_spent.begin_correction(name)
 
 
-def keep_label(study: Study, name: str, voxels: np.ndarray) -> None:
-    """Save what a person painted; a finished label stays finished, any other is in progress."""
-    finished = study.case(name).hidden_state is CaseState.LABELLED
+def keep_label(study: Study, name: str, voxels: np.ndarray, work: Work) -> None:
+    """Save what a person painted and how long that took.
+
+    A finished label stays finished, any other is in progress.
+    """
+    case = study.case(name)
+    if case.label_origin == "accepted" or case.hidden_state is CaseState.ACCEPTED:
+        study.time_spent.begin_correction(name)
+    finished = case.hidden_state is CaseState.LABELLED
     state = CaseState.LABELLED if finished else CaseState.IN_PROGRESS
     study.save_label(name, voxels, state=state, origin="human")
+    study.time_spent.add(name, work.seconds, work.edits)

@@ -134,7 +134,7 @@ class Suggesting:
         self._session.labelling.show_case(suggestion.case, then)
 
     def _show_slice(self, name: str, need: SliceNeed) -> None:
-        slices, dims = self._session.labelling.slices, self._session.layers._viewer.dims
+        slices, dims = self._session.labelling.slices, self._session.layers.dims
         if name != self._session.labelling.shown or dims.ndim != 3:
             return
         if slices.axis != need.axis:

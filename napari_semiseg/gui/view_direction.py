@@ -1,13 +1,14 @@
 """Which way up a scan is shown: radiological convention, from the scan's own orientation.
 
 Anterior and superior point up, the patient's left is on the right, and in 3D nothing is mirrored.
-Only the camera turns; voxels and layers stay as they are. Called by `layers`, on the main thread.
+Only the camera turns; voxels and layers stay as they are. Called by `layers`, `slice_progress` and
+the linked views, on the main thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,77 @@ Horizontal = Literal["left", "right"]
 
 _POINTS_UP = "SA"
 _POINTS_LEFT = "RA"
+_PLANES = {"SI": "axial", "AP": "coronal", "RL": "sagittal"}
+"""What a clinician calls a view, by the direction that it cuts."""
+
+_OPPOSITE = dict(zip("LRAPSI", "RLPAIS", strict=True))
+
+
+class BorderLetters(NamedTuple):
+    """Where the borders of a view lie in the patient: each one of L, R, A, P, S and I."""
+
+    top: str
+    bottom: str
+    left: str
+    right: str
+
+
+def plane_name(geometry: Geometry, axis: int) -> str:
+    """Return what a clinician calls the view that cuts an axis: axial, coronal or sagittal.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Grid of the scan.
+    axis : {0, 1, 2}
+        Array axis (z, y, x).
+    """
+    towards = geometry.orientation[::-1][axis]  # of the array axes z, y, x
+    return next(plane for directions, plane in _PLANES.items() if towards in directions)
+
+
+def upright_order(geometry: Geometry, axis: int) -> tuple[int, int, int]:
+    """Return the order of the array axes in which the view that cuts an axis is upright.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Grid of the scan.
+    axis : {0, 1, 2}
+        Array axis (z, y, x) that the view cuts.
+
+    Returns
+    -------
+    tuple of int
+        The axis, the vertical axis and the horizontal one: superior to inferior is vertical, and
+        anterior to posterior where that is cut.
+    """
+    planes = [plane_name(geometry, other) for other in range(3)]
+    others = [other for other in range(3) if other != axis]
+    vertical, horizontal = sorted(
+        others, key=lambda other: list(_PLANES.values()).index(planes[other])
+    )
+    return axis, vertical, horizontal
+
+
+def border_letters(geometry: Geometry, order: Sequence[int] = (0, 1, 2)) -> BorderLetters:
+    """Return where the borders of a view lie in the patient, as `screen_directions` shows it.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Grid of the scan; of an oblique one the nearest letters are taken.
+    order : sequence of int
+        Order of the array axes (z, y, x): the last is horizontal, the one before vertical.
+    """
+    codes = geometry.orientation[::-1]  # each the direction in which the index grows
+    _, vertical, horizontal = screen_directions(geometry, order)
+    down, right = codes[order[1]], codes[order[2]]
+    if vertical == "up":
+        down = _OPPOSITE[down]
+    if horizontal == "left":
+        right = _OPPOSITE[right]
+    return BorderLetters(_OPPOSITE[down], down, _OPPOSITE[right], right)
 
 
 def screen_directions(

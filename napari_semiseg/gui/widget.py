@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QCoreApplication, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_semiseg.gui.advice import PAGES, next_step
-from napari_semiseg.gui.controls import caption, rule, scrolling
+from napari_semiseg.gui.controls import allow, button, caption, check, rule, scrolling
 from napari_semiseg.gui.garbage import ShortCollections
 from napari_semiseg.gui.pages.compare import ComparePage
 from napari_semiseg.gui.pages.label import LabelPage
@@ -28,6 +28,7 @@ from napari_semiseg.gui.session import Session
 from napari_semiseg.gui.status_line import StatusLine
 from napari_semiseg.gui.step_bar import StepBar
 from napari_semiseg.gui.study_menu import RecentStudies, StudyMenu
+from napari_semiseg.gui.three_views import ThreeViews
 from napari_semiseg.gui.viewer_keys import ViewerKeys
 
 TITLE = "Semi-supervised segmentation"
@@ -69,12 +70,13 @@ class SemisegWidget(QWidget):
         self._collections = ShortCollections()
         self._keys = ViewerKeys(napari_viewer, self.session.layers)
         self._recent = recent or RecentStudies()
+        self.views = ThreeViews(napari_viewer, self.session, self._recent.settings)
         self._page = 0
         self._make_parts()
         self._lay_out()
         self._listen()
         # a docked widget is never told that it closes; being destroyed or the program's end is
-        self._finalizer = weakref.finalize(self, _close, self.session, self._keys)
+        self._finalizer = weakref.finalize(self, _close, self.session, self._keys, self.views)
         self.destroyed.connect(self._finalizer)
         application = QCoreApplication.instance()
         if application is not None:
@@ -86,6 +88,15 @@ class SemisegWidget(QWidget):
     def _make_parts(self) -> None:
         session = self.session
         self.menu = StudyMenu(session, self._recent)
+        self.linked = button(
+            "⊞ 3 views",
+            "Show axial, coronal and sagittal at the crosshair, linked (T on the image). Shift and "
+            "the pointer move the crosshair.",
+            self.views.toggle,
+        )
+        self.linked.setAccessibleName("Linked views")
+        self.linked.setCheckable(True)
+        self.linked.setMinimumHeight(28)
         self.steps = StepBar(session)
         self.advice = caption()
         self.advice.setAccessibleName("What to do next")
@@ -109,7 +120,11 @@ class SemisegWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 6)
         layout.setSpacing(6)
-        layout.addWidget(self.menu)
+        header = QHBoxLayout()
+        header.setSpacing(4)
+        header.addWidget(self.menu, 1)
+        header.addWidget(self.linked)
+        layout.addLayout(header)
         layout.addWidget(self.steps)
         layout.addWidget(self.advice)
         layout.addWidget(rule())
@@ -128,6 +143,7 @@ class SemisegWidget(QWidget):
         session.labelling.shown_changed.connect(self._bind_keys)
         session.reviewing.maps_changed.connect(self._bind_keys)
         session.comparing.screen_changed.connect(self._bind_keys)
+        self.views.changed.connect(self._refresh_views)
         self._viewer.events.theme.connect(self._on_theme)
         session.reviewing.fixed.connect(self._on_fixed)
         self._refresh()
@@ -153,9 +169,14 @@ class SemisegWidget(QWidget):
 
     def _refresh(self) -> None:
         opened = self.session.study is not None
-        for part in (self.steps, self.advice):
+        for part in (self.steps, self.advice, self.linked):
             part.setVisible(opened)
+        self._refresh_views()
         self._refresh_advice()
+
+    def _refresh_views(self) -> None:
+        allow(self.linked, self.views.reason_against())
+        check(self.linked, self.views.shown)
 
     def _on_fixed(self) -> None:
         self.show_page(PAGES.index("Label"))
@@ -170,10 +191,10 @@ class SemisegWidget(QWidget):
             "Review": self.review_page.keys,
             "Compare": self.compare_page.keys,
         }.get(self.page)
-        if self.session.study is None or keys is None:
+        if self.session.study is None:
             self._keys.unbind()
         else:
-            self._keys.bind(keys())
+            self._keys.bind({"T": self.views.toggle, **({} if keys is None else keys())})
 
     def _on_theme(self) -> None:
         theme = get_theme(self._viewer.theme)
@@ -196,6 +217,7 @@ class SemisegWidget(QWidget):
             self._collections.begin()
 
 
-def _close(session: Session, keys: ViewerKeys) -> None:
+def _close(session: Session, keys: ViewerKeys, views: ThreeViews) -> None:
     keys.unbind()
+    views.close()
     session.close()

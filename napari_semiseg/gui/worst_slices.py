@@ -143,7 +143,7 @@ class WorstSlices:
         slices, latest = self._session.labelling.slices, self.latest
         if latest is None or (latest.axis, latest.index) != (slices.axis, slices.current):
             return ""
-        return f"Slice {latest.index + 1}: ≈ {_area(latest.wrong_mm2)} may be wrong"
+        return f"Slice {latest.index}: ≈ {_area(latest.wrong_mm2)} may be wrong"
 
 
 def _area(square_mm: float) -> str:

@@ -23,7 +23,7 @@ def comparing(desk, background):
 
 @pytest.fixture
 def viewer(desk):
-    return desk.layers._viewer
+    return desk.layers.viewer
 
 
 def opened(comparing, background, name="scan_1"):

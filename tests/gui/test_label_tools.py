@@ -64,11 +64,11 @@ def test_the_size_of_the_brush_is_in_millimetres_of_the_directions_painted(desk,
     assert tuple(layer.scale) == (2.0, 1.5, 1.5)
     desk.labelling.set_brush_mm(8.9)
     assert layer.brush_size == 6
-    desk.layers._viewer.dims.order = (1, 0, 2)
+    desk.layers.dims.order = (1, 0, 2)
     assert tools.voxel_mm == 1.5
     layer.scale = (1.0, 1.5, 2.0)
     assert tools.voxel_mm == 1.0
-    desk.layers._viewer.dims.order = (0, 1, 2)
+    desk.layers.dims.order = (0, 1, 2)
     assert tools.voxel_mm == 1.5
     tools.set_shape("ball")
     assert tools.voxel_mm == 1.0
@@ -77,7 +77,7 @@ def test_the_size_of_the_brush_is_in_millimetres_of_the_directions_painted(desk,
 def test_limits_come_from_the_contrast_and_are_kept_where_they_mean_the_same(
     desk, tools, background
 ):
-    desk.layers._scans[0].contrast_limits = (-10, 80)
+    desk.layers.scans[0].contrast_limits = (-10, 80)
     tools.limit_strokes(tools.contrast_on_show())
     assert tools.limits == (-10, 80)
     desk.labelling.show_again()
@@ -120,7 +120,7 @@ def test_interpolation_leaves_finished_slices_alone(desk, tools, layer, backgrou
 
 def test_interpolation_follows_the_axis_of_the_view(desk, tools, layer, background):
     paint(layer, np.s_[3:9, [2, 6], 5:9])
-    desk.layers._viewer.dims.order = (1, 0, 2)
+    desk.layers.dims.order = (1, 0, 2)
     tools.interpolate()
     background.finish()
     assert np.asarray(layer.data)[3:9, 2:7, 5:9].all()
@@ -200,7 +200,7 @@ def test_a_tool_that_cannot_act_says_why(desk, tools, layer, background):
     tools.keep_largest()
     assert not background.waiting
     layer.selected_label = 1
-    desk.layers._viewer.dims.ndisplay = 3
+    desk.layers.dims.ndisplay = 3
     assert "3D view" in tools.reason_against("Interpolate")
     assert tools.reason_against("Keep largest") is None
     desk.labelling.leave()

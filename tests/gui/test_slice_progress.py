@@ -12,7 +12,7 @@ def slices(desk, background):
 
 
 def turn(desk, order):
-    desk.layers._viewer.dims.order = order
+    desk.layers.dims.order = order
 
 
 def test_without_a_scan_there_are_no_slices(desk):
@@ -46,7 +46,7 @@ def test_gaps_are_empty_slices_between_painted_ones(desk, slices, qtbot):
 
 
 def test_in_3d_there_are_no_slices(desk, slices):
-    desk.layers._viewer.dims.ndisplay = 3
+    desk.layers.dims.ndisplay = 3
     assert slices.axis is None
     assert "3D view" in slices.reason_against_marking()
 
@@ -58,7 +58,7 @@ def test_going_to_a_slice_stops_at_the_ends(slices):
 
 
 def test_the_slice_is_told_in_voxels_whatever_the_spacing(desk, slices):
-    desk.layers._viewer.dims.set_point(0, 8.0)
+    desk.layers.dims.set_point(0, 8.0)
     assert slices.current == 4
 
 
@@ -109,7 +109,7 @@ def test_slices_of_a_held_out_scan_are_not_marked(desk, slices, background):
 
 
 def test_a_label_layer_that_the_user_removes_has_no_slices(desk, slices):
-    viewer = desk.layers._viewer
+    viewer = desk.layers.viewer
     viewer.layers.remove(desk.layers.label_layer)
     assert slices.axis is slices.current is None
 
@@ -121,6 +121,6 @@ def test_after_the_session_is_closed_nobody_is_told(desk, slices):
     assert told
     told.clear()
     desk.close()
-    desk.layers._viewer.dims.set_point(0, 2.0)
-    desk.layers._viewer.dims.order = (1, 0, 2)
+    desk.layers.dims.set_point(0, 2.0)
+    desk.layers.dims.order = (1, 0, 2)
     assert not told

@@ -62,14 +62,14 @@ def test_slices_that_are_done_are_passed_over(worst, desk, background):
 
 def test_it_says_what_was_found_while_the_slice_is_looked_at(worst, desk):
     worst.show_next()
-    assert worst.words.startswith("Slice 8: ≈ ")
+    assert worst.words.startswith("Slice 7: ≈ ")
     assert worst.words.endswith("may be wrong")
     desk.labelling.slices.show(0)
     assert worst.words == ""
 
 
 def test_it_follows_the_axis_of_the_view(worst, desk):
-    desk.layers._viewer.dims.order = (1, 0, 2)
+    desk.layers.dims.order = (1, 0, 2)
     worst.show_next()
     assert worst.latest.axis == 1
     assert current(desk) == worst.latest.index
@@ -98,7 +98,7 @@ def test_it_says_why_there_is_none(worst, desk, background, name, reason):
 
 
 def test_in_3d_there_are_no_slices_to_look_at(worst, desk):
-    desk.layers._viewer.dims.ndisplay = 3
+    desk.layers.dims.ndisplay = 3
     assert worst.reason_against() == worst_slices.IN_3D
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import napari
 import numpy as np
-from measure_viewer_lag import LagMeter, run_event_loop
+from event_loop_lag import LagMeter, run_event_loop
 from qtpy.QtCore import QSettings, Qt
 
 from napari_semiseg.engine.study import Study, parse_classes

@@ -18,8 +18,17 @@ from pathlib import Path
 
 import napari
 import numpy as np
+from event_loop_lag import (
+    LAG_HEADER,
+    LARGEST_MS,
+    LARGEST_P95_MS,
+    LagMeter,
+    is_too_long,
+    lag_line,
+    run_event_loop,
+)
 from napari_semiseg.sample_data import CLASSES, image_path, label_path, sample_cases
-from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, Qt, QTimer
+from qtpy.QtCore import QCoreApplication, QTimer
 
 from napari_semiseg.engine.inference.maps import CaseMaps
 from napari_semiseg.engine.study import Study
@@ -29,46 +38,9 @@ from napari_semiseg.engine.volumes import Geometry, find_scans
 from napari_semiseg.gui.layers import CaseLayers
 from napari_semiseg.gui.worker import TrainingWorker
 
-TICK_MS = 10
 SCRUB_MS = 50
-LARGEST_P95_MS = 50.0
-LARGEST_MS = 300.0
 LABELLED = 4
 LONGEST_START_SECONDS = 120.0
-
-
-class LagMeter(QObject):
-    """A timer that notes by how many milliseconds each of its ticks came late."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._timer = QTimer(self)
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.setInterval(TICK_MS)
-        self._timer.timeout.connect(self._tick)
-        self._last = 0.0
-        self.lags: list[float] = []
-
-    def measure(self, seconds: float) -> np.ndarray:
-        """Run the event loop and return the lags in ms."""
-        self.lags = []
-        self._last = time.perf_counter()
-        self._timer.start()
-        run_event_loop(seconds)
-        self._timer.stop()
-        return np.array(self.lags)
-
-    def _tick(self) -> None:
-        now = time.perf_counter()
-        self.lags.append(max(0.0, 1000 * (now - self._last) - TICK_MS))
-        self._last = now
-
-
-def run_event_loop(seconds: float) -> None:
-    """Let Qt work for some time."""
-    loop = QEventLoop()
-    QTimer.singleShot(int(1000 * seconds), loop.quit)
-    loop.exec()
 
 
 @contextmanager
@@ -177,15 +149,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         study_path = arguments.study or sample_study(Path(folder))
         results = measure(study_path, arguments.seconds)
-    columns = f"{'median':>9}{'p95':>9}{'max':>9}{'steps':>8}{'previews':>10}"
-    print(f"{'lag of the event loop (ms)':<28}{columns}")
+    print(f"{LAG_HEADER}{'steps':>8}{'previews':>10}")
     too_long = False
     for phase, (lags, steps, previews) in results.items():
-        median, p95, largest = np.percentile(lags, (50, 95, 100))
-        print(f"{phase:<28}{median:>9.1f}{p95:>9.1f}{largest:>9.1f}{steps:>8}{previews:>10}")
+        print(f"{lag_line(phase, lags)}{steps:>8}{previews:>10}")
         if phase.startswith("training"):
-            too_long |= p95 >= LARGEST_P95_MS or largest >= LARGEST_MS
-    print("too long" if too_long else f"within p95 < {LARGEST_P95_MS:g}, max < {LARGEST_MS:g}")
+            too_long |= is_too_long(lags)
+    print("too long" if too_long else f"within p95 ≤ {LARGEST_P95_MS:g}, max ≤ {LARGEST_MS:g}")
     return int(too_long)
 
 

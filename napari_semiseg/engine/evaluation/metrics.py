@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its parts load when used, so the desk opens sooner
 
 from napari_semiseg.engine.errors import BadLabel, GeometryMismatch
 from napari_semiseg.engine.evaluation.surfaces import directed_distances
@@ -306,7 +306,7 @@ def _class_boxes(voxels: np.ndarray) -> dict[int, tuple[slice, ...]]:
     """Return the bounding box of every class value in the map, found in one pass."""
     if voxels.dtype.kind == "b":
         voxels = voxels.view(np.uint8)
-    boxes = ndimage.find_objects(voxels)
+    boxes = scipy.ndimage.find_objects(voxels)
     return {value: box for value, box in enumerate(boxes, start=1) if box is not None}
 
 

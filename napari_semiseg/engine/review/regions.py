@@ -1,24 +1,19 @@
-"""The regions of an answer that can be accepted one by one, and what becomes of accepted voxels.
+"""The parts of an answer that can be accepted or rejected one by one.
 
-A region is a connected component of one class, or of the part of it that is certain enough. Accepting
-writes its voxels into the label where no person has drawn, and a provenance map beside the label keeps
-who said what of each voxel: a person, or which run. Pure functions on arrays, for any thread.
+A region is a connected component of one class, or of the part of it that is certain enough and that
+nobody has decided on yet. What a decision makes of its voxels is up to the study
+(`napari_semiseg.engine.study.region_decisions`). Pure functions on arrays, for any thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from napari_semiseg.engine.volumes import Geometry
-
-NOBODY, HUMAN, FIRST_RUN = 0, 1, 2
-"""Codes of a provenance map; `FIRST_RUN` + i is the i-th of the runs that are named beside it."""
-
-MOST_RUNS = 256 - FIRST_RUN
 
 _CONNECTED = np.ones((3, 3, 3), bool)
 
@@ -34,7 +29,7 @@ class Region:
     number : int
         Its value in `Regions.numbers`, from 1.
     class_value : int
-        Its class.
+        Its class; 0 for background.
     component : int
         Its rank by size within its class, from 1.
     size_ml : float
@@ -82,9 +77,23 @@ class Regions:
         return wanted[self.numbers]
 
     def at(self, position: tuple[int, int, int]) -> Region | None:
-        """Return the region at a voxel (z, y, x); None where there is none."""
-        number = int(self.numbers[position])
-        return next((region for region in self.table if region.number == number), None)
+        """Return the region at a voxel (z, y, x); None where there is none or outside."""
+        inside = all(0 <= at < size for at, size in zip(position, self.numbers.shape, strict=True))
+        number = int(self.numbers[position]) if inside else 0
+        return self.table[number - 1] if number else None
+
+    def touching(self, label: np.ndarray) -> frozenset[int]:
+        """Return the numbers of the regions beside, or on, what a label marks.
+
+        Parameters
+        ----------
+        label : ndarray of int, shape (z, y, x)
+            Class values; 0 marks nothing.
+        """
+        if not label.any():
+            return frozenset()
+        beside = ndimage.binary_dilation(label != 0, structure=_CONNECTED)
+        return frozenset(np.unique(self.numbers[beside]).tolist()) - {0}
 
 
 def find_regions(
@@ -95,6 +104,7 @@ def find_regions(
     uncertainty: np.ndarray | None = None,
     least_certainty: float = 0.0,
     smallest_ml: float = 0.0,
+    among: np.ndarray | None = None,
 ) -> Regions:
     """List the connected regions of an answer that are certain enough.
 
@@ -105,13 +115,15 @@ def find_regions(
     geometry : Geometry
         Grid of the scan.
     class_values : iterable of int
-        The classes to look at; voxels that touch at a corner are connected.
+        The classes to look at, 0 being background; voxels that touch at a corner are connected.
     uncertainty : ndarray or None
         (z, y, x) in 0…1; certainty is 1 − uncertainty.
     least_certainty : float
         Voxels below this certainty are in no region, 0…1.
     smallest_ml : float
         Smaller regions are left out.
+    among : ndarray of bool or None
+        (z, y, x) voxels to look at, such as those that nobody has decided on; None takes all.
 
     Returns
     -------
@@ -128,10 +140,12 @@ def find_regions(
     table: list[Region] = []
     boxes = ndimage.find_objects(prediction)
     for value in sorted(class_values):
-        box = boxes[value - 1] if value <= len(boxes) else None
+        box = _box_of(value, boxes, prediction.shape)
         if box is None:
             continue
         mask = prediction[box] == value
+        if among is not None:
+            mask &= among[box]
         doubt = None if uncertainty is None else uncertainty[box]
         if doubt is not None and least_certainty > 0:
             mask &= 1.0 - doubt >= least_certainty
@@ -146,6 +160,14 @@ def find_regions(
             table.append(Region(number, value, rank, size_ml, part.certainty, place))
         numbers[box] += kept[components]
     return Regions(numbers, tuple(table))
+
+
+def _box_of(value: int, boxes: list[Box | None], shape: tuple[int, ...]) -> Box | None:
+    """Return the box of a class; the whole scan for background."""
+    if value == 0:
+        z, y, x = (slice(0, size) for size in shape)
+        return z, y, x
+    return boxes[value - 1] if value <= len(boxes) else None
 
 
 @dataclass(frozen=True)
@@ -182,121 +204,3 @@ def _inside(box: Box, outer: Box) -> Box:
         for part, around in zip(box, outer, strict=True)
     )
     return z, y, x
-
-
-@dataclass(frozen=True, eq=False)
-class Provenance:
-    """Who said what of each voxel of a label.
-
-    Attributes
-    ----------
-    codes : ndarray of uint8, shape (z, y, x)
-        0 nobody, 1 a person, 2 + i accepted from ``runs[i]``.
-    runs : tuple of str
-        Identifiers of the runs, in the order in which something was first accepted from them.
-    """
-
-    codes: np.ndarray
-    runs: tuple[str, ...] = ()
-
-    def voxels_by_source(self) -> dict[str, int]:
-        """Return the number of voxels that come from ``"human"`` and from each run."""
-        counts = np.bincount(self.codes.ravel(), minlength=FIRST_RUN + len(self.runs))
-        names = ("human", *self.runs)
-        return dict(zip(names, counts[HUMAN:].tolist(), strict=True))
-
-
-def human_provenance(label: np.ndarray, looked_at: np.ndarray | bool = False) -> Provenance:
-    """Return the provenance of a label that a person drew.
-
-    Parameters
-    ----------
-    label : ndarray of int, shape (z, y, x)
-        Class values.
-    looked_at : ndarray of bool or bool
-        Voxels (z, y, x) whose background, too, is the word of a person: those of slices marked as
-        done; True for a finished label. Elsewhere background only means that nobody has drawn.
-    """
-    return Provenance(np.where((label != 0) | looked_at, HUMAN, NOBODY).astype(np.uint8))
-
-
-def merge_accepted(
-    label: np.ndarray,
-    prediction: np.ndarray,
-    mask: np.ndarray,
-    provenance: Provenance,
-    run: str,
-) -> tuple[np.ndarray, Provenance]:
-    """Accept a part of a prediction into a label; what a person said of a voxel is never changed.
-
-    Parameters
-    ----------
-    label : ndarray of int, shape (z, y, x)
-        The label as it is; left as it is.
-    prediction : ndarray of int, shape (z, y, x)
-        Predicted class values; accepting background says that nothing is there.
-    mask : ndarray of bool, shape (z, y, x)
-        The voxels to accept.
-    provenance : Provenance
-        Of the label; left as it is.
-    run : str
-        Identifier of the run that predicted; what was accepted from another run before gives way.
-
-    Returns
-    -------
-    label : ndarray, shape (z, y, x)
-        The new label, in the dtype of the old one.
-    provenance : Provenance
-        The new provenance.
-
-    Raises
-    ------
-    ValueError
-        The shapes differ, or the label holds voxels of 254 runs already.
-    """
-    shapes = {label.shape, prediction.shape, mask.shape, provenance.codes.shape}
-    if len(shapes) != 1:
-        raise ValueError(f"label, prediction, mask and provenance differ in shape: {shapes}")
-    runs = provenance.runs if run in provenance.runs else (*provenance.runs, run)
-    if len(runs) > MOST_RUNS:
-        raise ValueError(f"a label keeps the voxels of at most {MOST_RUNS} runs apart")
-    taken = mask & (provenance.codes != HUMAN)
-    if not taken.any():
-        return label.copy(), Provenance(provenance.codes.copy(), provenance.runs)
-    merged = np.where(taken, prediction, label).astype(label.dtype)
-    code = np.uint8(FIRST_RUN + runs.index(run))
-    return merged, Provenance(np.where(taken, code, provenance.codes), runs)
-
-
-def note_edits(before: np.ndarray, after: np.ndarray, provenance: Provenance) -> Provenance:
-    """Return the provenance after a person edited a label: every changed voxel is theirs.
-
-    Parameters
-    ----------
-    before, after : ndarray of int, shape (z, y, x)
-        The label before and after; a voxel that was erased is a person's background.
-    provenance : Provenance
-        Of the label before; left as it is.
-    """
-    codes = np.where(before != after, np.uint8(HUMAN), provenance.codes)
-    return Provenance(codes, provenance.runs)
-
-
-def withdraw_run(
-    label: np.ndarray, provenance: Provenance, runs: Collection[str]
-) -> tuple[np.ndarray, Provenance]:
-    """Take back everything that was accepted from some runs; nobody has said anything there again.
-
-    Parameters
-    ----------
-    label : ndarray of int, shape (z, y, x)
-        Class values; left as it is.
-    provenance : Provenance
-        Of the label; left as it is.
-    runs : collection of str
-        Identifiers of runs that turned out to be bad.
-    """
-    codes = [FIRST_RUN + index for index, run in enumerate(provenance.runs) if run in runs]
-    gone = np.isin(provenance.codes, codes)
-    kept = Provenance(np.where(gone, np.uint8(NOBODY), provenance.codes), provenance.runs)
-    return np.where(gone, 0, label).astype(label.dtype), kept

@@ -1,208 +1,184 @@
-"""How long a person worked on each case, from the moments at which the brush touched it.
+"""How long a person works on each case, and what starting from a prediction saves.
 
-Time is counted between two strokes on the same case, and a longer pause counts as one minute: a phone
-call is no annotation. What starts from a prediction is correction, what starts from nothing is manual
-work; the difference is what the program saves. Plain values and pure functions, for any thread; the
-desk makes the events and the study keeps them.
+Time is counted between two edits of the same case, and a longer pause counts as one minute: a phone
+call is no annotation. What starts from a prediction is correction, what starts from nothing is work by
+hand; the difference is what the program saves. Plain values, for any thread; the desk runs the clock
+and the study keeps the sums.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import Literal, get_args
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.study.time_spent import CaseTime
 
 IDLE_SECONDS = 60.0
-"""The longest that a pause between two strokes counts."""
-
-FORMAT = 1
-"""Raise when the meaning of the stored JSON changes."""
-
-Activity = Literal["opened", "manual", "correction"]
+"""The longest that a pause between two edits counts."""
 
 
 @dataclass(frozen=True)
-class EditEvent:
-    """A moment at which a person worked on a case.
+class Work:
+    """Work on the label of a case since the last time it was asked for.
 
     Attributes
     ----------
-    case : str
-        Name of the case.
-    when : str
-        ISO 8601 with its time zone, as `napari_semiseg.engine.study.decisions.now` gives it.
-    activity : {"opened", "manual", "correction"}
-        The case came onto the screen, or a stroke, fill or other edit: of a label that a person began,
-        or of one that began as a prediction.
-    author : str
-        Who; the time of two people never mixes.
-
-    Raises
-    ------
-    ValueError
-        If the moment has no time zone or the activity is none of these.
+    seconds : float
+        How long.
+    edits : int
+        Number of strokes and other edits.
     """
 
-    case: str
-    when: str
-    activity: Activity
-    author: str = ""
+    seconds: float = 0.0
+    edits: int = 0
 
-    def __post_init__(self) -> None:
-        if self.activity not in get_args(Activity):
-            raise ValueError(f"an edit is one of {get_args(Activity)}, not {self.activity!r}")
-        if datetime.fromisoformat(self.when).tzinfo is None:
-            raise ValueError(f"the moment of an edit wants its time zone: {self.when!r}")
-
-    @property
-    def moment(self) -> datetime:
-        """The moment in UTC."""
-        return datetime.fromisoformat(self.when).astimezone(UTC)
-
-    def to_json(self) -> str:
-        """Return the one line of text that `read_event` reads."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, ensure_ascii=False)
+    def __add__(self, other: Work) -> Work:
+        return Work(self.seconds + other.seconds, self.edits + other.edits)
 
 
-def read_event(text: str) -> EditEvent:
-    """Return the event that `EditEvent.to_json` wrote.
+class WorkClock:
+    """A clock that runs while one person edits one case.
+
+    Opening a case starts it, and each edit counts the time since the one before; looking without
+    editing counts for nothing.
 
     Parameters
     ----------
-    text : str
-        One line.
-
-    Raises
-    ------
-    StudyError
-        A newer version of the program wrote it.
-    """
-    record = json.loads(text)
-    if record.pop("format", None) != FORMAT:
-        raise StudyError(
-            "The times of annotation were written by a newer version of napari-semiseg: update "
-            "napari-semiseg."
-        )
-    return EditEvent(**record)
-
-
-@dataclass(frozen=True)
-class CaseTime:
-    """Time that people spent on a case.
-
-    Attributes
-    ----------
-    manual_seconds, correction_seconds : float
-        Spent on labels that a person began, and on labels that began as a prediction.
-    manual_edits, correction_edits : int
-        Number of strokes and other edits of each.
-    """
-
-    manual_seconds: float = 0.0
-    correction_seconds: float = 0.0
-    manual_edits: int = 0
-    correction_edits: int = 0
-
-    @property
-    def manual_minutes(self) -> float:
-        """Minutes spent on labels that a person began."""
-        return self.manual_seconds / 60
-
-    @property
-    def correction_minutes(self) -> float:
-        """Minutes spent on labels that began as a prediction."""
-        return self.correction_seconds / 60
-
-    @property
-    def minutes(self) -> float:
-        """Both together."""
-        return self.manual_minutes + self.correction_minutes
-
-    def __add__(self, other: CaseTime) -> CaseTime:
-        return CaseTime(
-            self.manual_seconds + other.manual_seconds,
-            self.correction_seconds + other.correction_seconds,
-            self.manual_edits + other.manual_edits,
-            self.correction_edits + other.correction_edits,
-        )
-
-    def __str__(self) -> str:
-        parts = [
-            f"{minutes:.1f} min {what}"
-            for minutes, what in (
-                (self.manual_minutes, "by hand"),
-                (self.correction_minutes, "correcting"),
-            )
-            if minutes
-        ]
-        return " and ".join(parts) or "no time yet"
-
-
-def time_by_case(
-    events: Iterable[EditEvent], idle_seconds: float = IDLE_SECONDS
-) -> dict[str, CaseTime]:
-    """Return how long people worked on each case.
-
-    The time before an edit counts for that edit, if the same person's last event was on the same
-    case. Opening a case starts the clock; looking without painting counts for nothing.
-
-    Parameters
-    ----------
-    events : iterable of EditEvent
-        In any order.
     idle_seconds : float
         The longest that a pause counts.
-
-    Returns
-    -------
-    dict of str to CaseTime
-        Cases with at least one edit, in the order of their first one.
     """
-    times: dict[str, CaseTime] = {}
-    last: dict[str, EditEvent] = {}
-    for event in sorted(events, key=_order):
-        former = last.get(event.author)
-        last[event.author] = event
-        if event.activity == "opened":
-            continue
-        seconds = 0.0
-        if former is not None and former.case == event.case:
-            seconds = min((event.moment - former.moment).total_seconds(), idle_seconds)
-        spent = (
-            CaseTime(manual_seconds=seconds, manual_edits=1)
-            if event.activity == "manual"
-            else CaseTime(correction_seconds=seconds, correction_edits=1)
-        )
-        times[event.case] = times.get(event.case, CaseTime()) + spent
-    return times
+
+    def __init__(self, idle_seconds: float = IDLE_SECONDS) -> None:
+        self._idle_seconds = idle_seconds
+        self._case: str | None = None
+        self._last = 0.0
+        self._work = Work()
+
+    def open(self, case: str | None, now: float) -> None:
+        """Start for the case that came onto the screen; None stops.
+
+        A case that is shown again goes on, for its label may have been exchanged under the brush.
+
+        Parameters
+        ----------
+        case : str or None
+            Name of the case.
+        now : float
+            Seconds of a clock that never goes back.
+        """
+        if case != self._case:
+            self._case, self._last, self._work = case, now, Work()
+
+    def edit(self, now: float) -> None:
+        """Count an edit of the case on the screen, and the time before it.
+
+        Parameters
+        ----------
+        now : float
+            Seconds of the clock of `open`.
+        """
+        if self._case is not None:
+            seconds = min(max(now - self._last, 0.0), self._idle_seconds)
+            self._last = now
+            self._work += Work(seconds, 1)
+
+    def take(self) -> Work:
+        """Return the work on the case on the screen since the last time, to be written down."""
+        work, self._work = self._work, Work()
+        return work
+
+    def put_back(self, case: str, work: Work) -> None:
+        """Give back what could not be written down, unless the case has left the screen.
+
+        Parameters
+        ----------
+        case : str
+            Name of the case.
+        work : Work
+            What `take` returned.
+        """
+        if case == self._case:
+            self._work += work
 
 
-def _order(event: EditEvent) -> tuple[datetime, bool, str, str]:
-    """Put events in the order of time, and an opening before the edits of the same moment."""
-    return event.moment, event.activity != "opened", event.case, event.activity
+@dataclass(frozen=True)
+class Savings:
+    """Mean minutes of a case that was drawn by hand, and of one that was corrected.
+
+    Attributes
+    ----------
+    manual_minutes, correction_minutes : float or None
+        None where there is no such case.
+    manual_cases, correction_cases : int
+        How many there are.
+    """
+
+    manual_minutes: float | None
+    correction_minutes: float | None
+    manual_cases: int
+    correction_cases: int
+
+    @property
+    def share(self) -> float | None:
+        """Time of a correction as a share of the time by hand; None where either is not known."""
+        if not self.manual_minutes or self.correction_minutes is None:
+            return None
+        return self.correction_minutes / self.manual_minutes
 
 
-def mean_time(times: Mapping[str, CaseTime]) -> dict[Activity, float]:
-    """Return the mean minutes of a case that was drawn by hand, and of one that was corrected.
+def savings(times: Iterable[CaseTime]) -> Savings:
+    """Compare the cases that were drawn by hand with those that were corrected.
 
     A case with both kinds of edits counts as corrected: a prediction stood at some moment of it.
 
     Parameters
     ----------
-    times : mapping of str to CaseTime
-        From `time_by_case`.
-
-    Returns
-    -------
-    dict of str to float
-        Minutes by ``"manual"`` and ``"correction"``; a kind that no case has is missing.
+    times : iterable of CaseTime
+        Of all cases; those without an edit are passed over.
     """
-    kinds: dict[Activity, list[float]] = {}
-    for time in times.values():
-        kind: Activity = "correction" if time.correction_edits else "manual"
-        kinds.setdefault(kind, []).append(time.minutes)
-    return {kind: sum(minutes) / len(minutes) for kind, minutes in kinds.items()}
+    edited = [time for time in times if time.edits]
+    manual = [time.minutes for time in edited if not time.correction_edits]
+    corrected = [time.minutes for time in edited if time.correction_edits]
+    return Savings(_mean(manual), _mean(corrected), len(manual), len(corrected))
+
+
+def _mean(minutes: list[float]) -> float | None:
+    return sum(minutes) / len(minutes) if minutes else None
+
+
+def in_minutes(minutes: float) -> str:
+    """Return minutes such as ``"0.3 min"``, and ``"under 0.1 min"`` for a few seconds."""
+    return f"{minutes:.1f} min" if minutes >= 0.05 else "under 0.1 min"
+
+
+def time_words(time: CaseTime) -> str:
+    """Return the time of a case such as ``"1.4 min by hand, 0.3 min of corrections"``; or nothing.
+
+    Parameters
+    ----------
+    time : CaseTime
+        Of one case.
+    """
+    parts = []
+    if time.manual_edits:
+        parts.append(f"{in_minutes(time.manual_minutes)} by hand")
+    if time.correction_edits:
+        parts.append(f"{in_minutes(time.correction_minutes)} of corrections")
+    return ", ".join(parts)
+
+
+def savings_words(found: Savings) -> str:
+    """Return what corrections save, in one sentence; nothing while there is nothing to compare.
+
+    Parameters
+    ----------
+    found : Savings
+        From `savings`.
+    """
+    if found.share is None or found.manual_minutes is None or found.correction_minutes is None:
+        return ""
+    return (
+        f"Corrections took {100 * found.share:.0f} % of the time of labelling by hand: "
+        f"{in_minutes(found.correction_minutes)} against {in_minutes(found.manual_minutes)} a scan "
+        f"({found.correction_cases} corrected, {found.manual_cases} by hand)."
+    )

@@ -13,16 +13,21 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study.decisions import now
 from napari_semiseg.engine.study.done_slices import DoneSlices, read_done_slices
+from napari_semiseg.engine.study.time_spent import NO_TIME, CaseTime, read_time
 from napari_semiseg.engine.volumes.geometry import Geometry
 from napari_semiseg.engine.volumes.scans import ScanSource
 
 LabelOrigin = Literal["human", "accepted"]
+
+KEPT_IN_MIND = 2**15
+"""Cases whose files and grids are not read out of the same records again and again."""
 
 
 class CaseState(StrEnum):
@@ -78,7 +83,10 @@ class Case:
     hidden_state : CaseState
         The state without the lock of a held-out case.
     done_slices : DoneSlices or None
-        The slices of the label that a person marked as done; None for a complete label.
+        What of the label counts: slices that a person marked as done, and decided voxels of a label
+        made of accepted parts; None for a complete label.
+    time : CaseTime
+        How long people worked on its label.
     """
 
     identifier: int
@@ -99,6 +107,7 @@ class Case:
     previous_label_hash: str | None
     hidden_state: CaseState
     done_slices: DoneSlices | None = None
+    time: CaseTime = NO_TIME
 
     @property
     def held_out(self) -> bool:
@@ -109,6 +118,19 @@ class Case:
     def trains_with_label(self) -> bool:
         """Whether training may learn from the label: finished or accepted, and not held out."""
         return self.has_label and self.state in (CaseState.LABELLED, CaseState.ACCEPTED)
+
+    @property
+    def accepted_in_part(self) -> bool:
+        """Whether parts of a prediction were accepted, and training learns from those parts only."""
+        marks = self.done_slices
+        in_part = marks is not None and marks.decided is not None
+        return in_part and self.hidden_state is CaseState.ACCEPTED
+
+    @property
+    def standing(self) -> str:
+        """The state in words, with those that are accepted ``"in part"`` told from the others."""
+        shown = self.accepted_in_part and not self.held_out
+        return "in part" if shown else self.state.value
 
     @property
     def label_belongs_to_a_person(self) -> bool:
@@ -129,13 +151,23 @@ _SELECT = """
 """
 
 
+@lru_cache(maxsize=KEPT_IN_MIND)
+def _source(text: str, folder: Path) -> ScanSource:
+    return ScanSource.from_dict(json.loads(text), folder)
+
+
+@lru_cache(maxsize=KEPT_IN_MIND)
+def _geometry(text: str) -> Geometry:
+    return Geometry.from_dict(json.loads(text))
+
+
 def _case(row: sqlite3.Row, folder: Path) -> Case:
     hidden_state = CaseState(row["state"])
     return Case(
         identifier=row["identifier"],
         name=row["name"],
-        source=ScanSource.from_dict(json.loads(row["source"]), folder),
-        geometry=Geometry.from_dict(json.loads(row["geometry"])),
+        source=_source(row["source"], folder),
+        geometry=_geometry(row["geometry"]),
         channels=row["channels"],
         modality=row["modality"],
         content_hash=row["content_hash"],
@@ -150,6 +182,7 @@ def _case(row: sqlite3.Row, folder: Path) -> Case:
         previous_label_hash=row["previous_hash"],
         hidden_state=hidden_state,
         done_slices=read_done_slices(row["done_slices"]),
+        time=read_time(row),
     )
 
 
@@ -249,6 +282,25 @@ def write_state(connection: sqlite3.Connection, case: Case, state: CaseState) ->
     connection.execute(
         "UPDATE labels SET state = ? WHERE case_identifier = ? AND version = ?",
         (state.value, case.identifier, case.label_version),
+    )
+
+
+def clear_label(connection: sqlite3.Connection, case: Case, state: CaseState) -> None:
+    """Leave a case without a label; the label that it had becomes the previous one.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        The records, inside a transaction.
+    case : Case
+        The case as it was; it has a label and no previous one.
+    state : CaseState
+        The state under the lock of a held-out case.
+    """
+    connection.execute(
+        "UPDATE cases SET label_version = NULL, previous_label_version = ?, state = ? "
+        "WHERE identifier = ?",
+        (case.label_version, state.value, case.identifier),
     )
 
 

@@ -22,6 +22,8 @@ class DecisionKind(StrEnum):
     MARKED = "marked"
     ACCEPTED = "prediction accepted"
     REJECTED = "prediction rejected"
+    PART_ACCEPTED = "part of the prediction accepted"
+    PART_REJECTED = "part of the prediction rejected"
     HELD_OUT = "held out"
     NO_LONGER_HELD_OUT = "no longer held out"
     CASE_REMOVED = "case removed"
@@ -49,7 +51,8 @@ class Decision:
     label_hash : str or None
         SHA-256 of the label that the decision left the case with.
     detail : str
-        The new state of the case, the reason of a rejection, or the new classes.
+        The new state of the case, the reason of a rejection, the new classes, or the part of a
+        prediction with the certainty that was asked for and the number of voxels it changed.
     """
 
     identifier: int

@@ -1,9 +1,10 @@
-"""The slices of a label that a person has marked as done; what lies outside was never looked at.
+"""What of a label counts: the slices that a person marked as done, and the voxels that are decided.
 
 A label without marks is complete. As soon as one slice is marked, only marked slices count: a voxel
-of any other slice is neither a class nor background, and training must not learn from it. Marks are
-stored as JSON beside each version of a label, so that restoring a label restores its marks. Plain
-values, used on any thread.
+of any other slice is neither a class nor background, and training must not learn from it. A label made
+of accepted parts of a prediction counts, besides, where its provenance says that a voxel is decided.
+Marks are stored as JSON beside each version of a label, so that restoring a label restores its marks.
+Plain values, used on any thread.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,30 +24,40 @@ NOT_ANNOTATED = 255
 AXES = ("z", "y", "x")
 
 FORMAT = 1
-"""Raise when the meaning of the stored JSON changes."""
+"""Of marks of slices alone; raise both formats when the meaning of the stored JSON changes."""
+
+DECIDED_FORMAT = 2
+"""Of marks with decided voxels, which programs that know slices only must refuse to train with."""
 
 
 @dataclass(frozen=True)
 class DoneSlices:
-    """Slices that a person has marked as done.
+    """Slices that a person has marked as done, and whether decided voxels count outside them.
 
     Attributes
     ----------
     along : tuple of frozenset of int
-        The indices of the marked slices along z, y and x; at least one index in all.
+        The indices of the marked slices along z, y and x; at least one index in all, unless decided
+        voxels count.
+    decided : str or None
+        SHA-256 of the codes of the provenance whose decided voxels count, too; None where slices
+        alone do.
 
     Raises
     ------
     ValueError
-        There are not three axes, no slice at all, or a negative index.
+        There are not three axes, nothing counts at all, or an index is negative.
     """
 
+    NONE_ALONG: ClassVar = (frozenset[int](), frozenset[int](), frozenset[int]())
+
     along: tuple[frozenset[int], frozenset[int], frozenset[int]]
+    decided: str | None = None
 
     def __post_init__(self) -> None:
-        if len(self.along) != len(AXES) or not any(self.along):
+        if len(self.along) != len(AXES) or not (any(self.along) or self.decided):
             raise ValueError(f"done slices want indices along z, y and x, not {self.along}")
-        if min(index for indices in self.along for index in indices) < 0:
+        if min((index for indices in self.along for index in indices), default=0) < 0:
             raise ValueError(f"slices are counted from 0: {self.along}")
 
     @property
@@ -71,27 +83,32 @@ class DoneSlices:
             np.moveaxis(annotated, axis, 0)[sorted(indices)] = True
         return annotated
 
-    def hide_the_rest(self, label: np.ndarray) -> np.ndarray:
+    def hide_the_rest(self, label: np.ndarray, decided: np.ndarray | bool = False) -> np.ndarray:
         """Return a label with `NOT_ANNOTATED` wherever nobody has looked.
 
         Parameters
         ----------
         label : ndarray of uint8, shape (z, y, x)
             Class values; left as it is.
+        decided : ndarray of bool or bool
+            Voxels (z, y, x) that count outside the marked slices.
         """
-        return np.where(self.mask(label.shape), label, np.uint8(NOT_ANNOTATED))
+        return np.where(self.mask(label.shape) | decided, label, np.uint8(NOT_ANNOTATED))
 
     def to_json(self) -> str:
         """Return the text that `read_done_slices` reads."""
         record: dict[str, object] = {"format": FORMAT}
+        if self.decided is not None:
+            record = {"format": DECIDED_FORMAT, "decided": self.decided}
         record |= {axis: sorted(self.along[index]) for index, axis in enumerate(AXES)}
         return json.dumps(record, sort_keys=True)
 
     def __str__(self) -> str:
         named = zip(AXES, self.along, strict=True)
-        return "; ".join(
+        parts = [
             f"{axis} {', '.join(map(str, sorted(indices)))}" for axis, indices in named if indices
-        )
+        ]
+        return "; ".join(parts if self.decided is None else [*parts, "decided voxels"])
 
 
 def read_done_slices(text: str | None) -> DoneSlices | None:
@@ -111,13 +128,13 @@ def read_done_slices(text: str | None) -> DoneSlices | None:
     if text is None:
         return None
     record = json.loads(text)
-    if record.get("format") != FORMAT:
+    if record.get("format") not in (FORMAT, DECIDED_FORMAT):
         raise StudyError(
             "The marks of finished slices were written by a newer version of napari-semiseg: "
             "update napari-semiseg."
         )
     z, y, x = (frozenset(map(int, record[axis])) for axis in AXES)
-    return DoneSlices((z, y, x))
+    return DoneSlices((z, y, x), record.get("decided"))
 
 
 def with_marks(
@@ -139,9 +156,11 @@ def with_marks(
     Returns
     -------
     DoneSlices or None
-        None where no mark is left; the label then counts as complete.
+        None where no mark is left; the label then counts as complete. Where decided voxels count,
+        they still do.
     """
     along = [set(), set(), set()] if former is None else [set(there) for there in former.along]
     along[axis] = along[axis] | set(indices) if done else along[axis] - set(indices)
     z, y, x = map(frozenset, along)
-    return DoneSlices((z, y, x)) if any(along) else None
+    decided = None if former is None else former.decided
+    return DoneSlices((z, y, x), decided) if any(along) or decided else None

@@ -1,7 +1,7 @@
 """What a label must be to enter a study, and what its case must not contradict.
 
 Each rule is a function that returns or raises one sentence; none of them touches a disk other than
-through the connection it is given. Only ``labelling.py`` calls them.
+through the connection it is given. The files that write labels call them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from napari_semiseg.engine.errors import BadLabel, StudyError
 from napari_semiseg.engine.study.cases import Case, CaseState, LabelOrigin
 from napari_semiseg.engine.study.classes import HIGHEST_VALUE, ClassInfo
 from napari_semiseg.engine.study.decisions import DecisionKind, author_or_user, now
+from napari_semiseg.engine.study.done_slices import DoneSlices
 
 _SHOWN_VALUES = 8
 
@@ -37,10 +38,12 @@ class LabelSave:
     what : DecisionKind
         The decision behind it.
     run : str or None
-        The run of an accepted prediction.
+        The run of an accepted prediction, or of one that a person takes as the start of a label.
     keeps_done_slices : bool
-        Whether the marks of finished slices hold for the new label, too: so it is where a person
-        goes on drawing. A whole label, imported or accepted, is complete.
+        Whether the marks of what counts hold for the new label, too: so it is where a person goes on
+        drawing. A whole label, imported or accepted, is complete.
+    in_part : bool
+        Whether decided voxels alone count from now on, beside slices that are marked as done.
     """
 
     state: CaseState
@@ -49,6 +52,7 @@ class LabelSave:
     what: DecisionKind = DecisionKind.LABEL_SAVED
     run: str | None = None
     keeps_done_slices: bool = False
+    in_part: bool = False
 
 
 def checked_label(
@@ -204,6 +208,72 @@ def refuse_contradiction(case: Case, state: CaseState) -> None:
         )
 
 
+def refuse_deciding_on_parts(case: Case, run: str) -> None:
+    """Refuse to accept or reject parts of a prediction where the whole label is settled.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    run : str
+        The run whose prediction it is.
+
+    Raises
+    ------
+    StudyError
+        If the case is held out, or its label is complete.
+    """
+    if case.held_out:
+        raise StudyError(
+            f"The case '{case.name}' is held out and is measured against what a person draws: no "
+            f"part of the prediction of {run} can be accepted or rejected in it."
+        )
+    settled = case.hidden_state in (CaseState.LABELLED, CaseState.ACCEPTED)
+    if settled and case.done_slices is None:
+        raise StudyError(
+            f"The label of the case '{case.name}' is complete, so that every voxel is decided: mark "
+            "it in progress to work on it again, or restore its previous label."
+        )
+
+
+def marks_to_keep(case: Case, how: LabelSave, provenance_hash: str) -> DoneSlices | None:
+    """Return what of a new label counts; None for all of it.
+
+    A person who calls a label finished has the last word on every voxel, but for slices that wait for
+    their marks.
+
+    Parameters
+    ----------
+    case : Case
+        The case as it was.
+    how : LabelSave
+        How the label comes to be saved.
+    provenance_hash : str
+        SHA-256 of the codes of its provenance.
+    """
+    former = case.done_slices if how.keeps_done_slices else None
+    along = DoneSlices.NONE_ALONG if former is None else former.along
+    if how.in_part:
+        return DoneSlices(along, provenance_hash)
+    if former is None or former.decided is None:
+        return former
+    if how.state is CaseState.LABELLED:
+        return marks_when_finished(former)
+    return DoneSlices(along, provenance_hash)
+
+
+def marks_when_finished(marks: DoneSlices | None) -> DoneSlices | None:
+    """Return what counts of a label that a person calls finished.
+
+    Parameters
+    ----------
+    marks : DoneSlices or None
+        What counted before. Slices that are marked keep all others from counting; without them, the
+        label is complete, and what was not decided is background from now on.
+    """
+    return marks if marks is not None and marks.count else None
+
+
 def refuse_measuring_sparse(case: Case) -> NoReturn:
     """Refuse a label with only some slices done as the truth of a held-out case.
 
@@ -261,6 +331,7 @@ def point_to_new_label(
     digest: str,
     values: Sequence[int],
     how: LabelSave,
+    marks: DoneSlices | None,
 ) -> None:
     """Make the records point to a published label, and the one of before the previous.
 
@@ -278,8 +349,9 @@ def point_to_new_label(
         The class values in it.
     how : LabelSave
         State, origin and author.
+    marks : DoneSlices or None
+        What of it counts; None for all of it.
     """
-    kept = case.done_slices if how.keeps_done_slices else None
     connection.execute(
         "INSERT INTO labels (case_identifier, version, hash, class_values, origin, state, author, "
         "saved_at, done_slices) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -292,7 +364,7 @@ def point_to_new_label(
             how.state.value,
             author_or_user(how.author),
             now(),
-            None if kept is None else kept.to_json(),
+            None if marks is None else marks.to_json(),
         ),
     )
     connection.execute(

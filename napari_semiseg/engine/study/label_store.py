@@ -1,8 +1,9 @@
 """The labels of a study on disk: one zarr folder a save, the last two kept.
 
 A label is complete on the disk before the records point to it, so a program that is killed at any
-moment leaves the former label or the new one. Only the labelling rules call this file, on any
-thread; which version counts is for the records to say.
+moment leaves the former label or the new one. Inside its folder lies a second array, the provenance
+of its voxels, which therefore comes, stays and goes with its label. Only the labelling rules call this
+file, on any thread; which version counts is for the records to say.
 """
 
 from __future__ import annotations
@@ -12,15 +13,20 @@ import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
 
+from napari_semiseg.engine.study.provenance import Provenance
 from napari_semiseg.engine.study.storage import (
     remove_abandoned,
     stage_array,
     sync_folder,
 )
+
+_PROVENANCE = "provenance"
+"""Name of the array inside the folder of a label; programs that do not know it pass it over."""
 
 
 def label_hash(voxels: np.ndarray) -> str:
@@ -59,7 +65,7 @@ class LabelStore:
     def _version_folder(self, case: int, version: int) -> Path:
         return self._case_folder(case) / f"{version:04d}.zarr"
 
-    def stage(self, case: int, voxels: np.ndarray) -> Path:
+    def stage(self, case: int, voxels: np.ndarray, provenance: Provenance) -> Path:
         """Write a label under a temporary name, complete and forced to the disk.
 
         Parameters
@@ -68,6 +74,8 @@ class LabelStore:
             Identifier of the case.
         voxels : np.ndarray
             (z, y, x), uint8.
+        provenance : Provenance
+            Where its voxels come from.
 
         Returns
         -------
@@ -79,7 +87,15 @@ class LabelStore:
         OSError
             If the disk refuses; nothing is left behind.
         """
-        return stage_array(self._case_folder(case), voxels, {})
+        staged = stage_array(self._case_folder(case), voxels, {})
+        try:
+            attributes = {**provenance.to_attributes(), "hash": label_hash(provenance.codes)}
+            os.replace(stage_array(staged, provenance.codes, attributes), staged / _PROVENANCE)
+            sync_folder(staged)
+        except BaseException:
+            self.discard(staged)
+            raise
+        return staged
 
     def publish(self, case: int, staged: Path) -> int:
         """Give a staged label its version number.
@@ -134,13 +150,27 @@ class LabelStore:
         np.ndarray or None
             (z, y, x), uint8, free to change; None where the version is gone or damaged.
         """
-        folder = self._version_folder(case, version)
-        try:
-            voxels = np.asarray(zarr.open_array(folder, mode="r")[...])
-        except (OSError, ValueError, RuntimeError, KeyError):
-            return None  # zarr has many ways to say that an array is broken
+        found = _read_array(self._version_folder(case, version))
         # zarr reads a missing chunk as zeros, so only the hash proves that the label is whole
-        return voxels if label_hash(voxels) == expected_hash else None
+        return found[0] if found is not None and label_hash(found[0]) == expected_hash else None
+
+    def read_provenance(self, case: int, version: int) -> Provenance | None:
+        """Return where the voxels of one version of a label come from.
+
+        Parameters
+        ----------
+        case, version : int
+            Identifier of the case and number of the label.
+
+        Returns
+        -------
+        Provenance or None
+            None where the version was saved before provenance was kept, is gone, or is damaged.
+        """
+        found = _read_array(self._version_folder(case, version) / _PROVENANCE)
+        if found is None or label_hash(found[0]) != found[1].get("hash"):
+            return None
+        return Provenance.from_attributes(*found)
 
     def prune(self, case: int, keep: Collection[int]) -> None:
         """Remove the versions that the records no longer need, after the commit.
@@ -186,3 +216,12 @@ class LabelStore:
         if not folder.is_dir():
             return []
         return [int(entry.stem) for entry in folder.glob("*.zarr") if entry.stem.isdecimal()]
+
+
+def _read_array(folder: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
+    """Return an array and its attributes; None where it is missing or broken."""
+    try:
+        stored = zarr.open_array(folder, mode="r")
+        return np.asarray(stored[...]), dict(stored.attrs)
+    except (OSError, ValueError, RuntimeError, KeyError):
+        return None  # zarr has many ways to say that an array is broken

@@ -19,6 +19,7 @@ from napari_semiseg.engine.study.cases import (
     CaseState,
     delete_case,
     read_case,
+    write_done_slices,
     write_lock,
     write_state,
 )
@@ -36,19 +37,24 @@ from napari_semiseg.engine.study.decisions import (
 from napari_semiseg.engine.study.label_rules import (
     LabelSave,
     checked_label,
-    point_to_new_label,
+    marks_when_finished,
     refuse_accepting,
     refuse_contradiction,
     refuse_dropping_used,
     refuse_measuring_accepted,
     refuse_measuring_sparse,
-    refuse_unknown_values,
 )
-from napari_semiseg.engine.study.label_store import LabelStore, label_hash
+from napari_semiseg.engine.study.label_store import LabelStore
+from napari_semiseg.engine.study.label_writing import FormerLabel, LabelWriter, NewLabel
+from napari_semiseg.engine.study.provenance import (
+    Provenance,
+    accepted_provenance,
+    human_provenance,
+    note_edits,
+    started_provenance,
+)
 from napari_semiseg.engine.study.records import Records
 from napari_semiseg.engine.study.storage import storage_errors
-
-_READ_ATTEMPTS = 5
 
 
 class Labelling:
@@ -60,17 +66,16 @@ class Labelling:
         The records of the study.
     store : LabelStore
         Its labels.
+    writer : LabelWriter
+        What reads and writes them.
     """
 
-    def __init__(self, records: Records, store: LabelStore) -> None:
+    def __init__(self, records: Records, store: LabelStore, writer: LabelWriter) -> None:
         self._records = records
         self._store = store
+        self._writer = writer
         self._lock = threading.Lock()
         self._saved_in_this_session: set[tuple[int, str]] = set()
-
-    def _case(self, name: str) -> Case:
-        with self._records.reading() as connection:
-            return read_case(connection, self._records.folder, name)
 
     def save(self, name: str, voxels: np.ndarray, how: LabelSave) -> None:
         """Save a label and keep the former one as the previous.
@@ -92,38 +97,28 @@ class Labelling:
             If an accepted prediction would replace what a person drew, or the disk refuses; the
             label of before is untouched.
         """
-        with self._records.reading() as connection:
-            case = read_case(connection, self._records.folder, name)
-            classes = read_classes(connection)
-        label, values = checked_label(case, voxels, classes)
-        digest = label_hash(label)
-        with storage_errors(self._records.folder):
-            staged = self._store.stage(case.identifier, label)
-        try:
-            with self._records.transaction() as connection:
-                # asked again: another program may have changed the case or the classes meanwhile
-                case = read_case(connection, self._records.folder, name)
-                refuse_unknown_values(case, values, read_classes(connection))
-                if how.origin == "accepted":
-                    refuse_accepting(case)
-                version = self._store.publish(case.identifier, staged)
-                point_to_new_label(connection, case, version, digest, values, how)
-                if self._is_a_decision(case, how):
-                    record_decision(
-                        connection,
-                        how.what,
-                        case=name,
-                        author=how.author,
-                        run=how.run,
-                        label_hash=digest,
-                        detail=how.state.value,
-                    )
-        finally:
-            self._store.discard(staged)
+
+        def make(case: Case, classes: Sequence[ClassInfo], former: FormerLabel | None) -> NewLabel:
+            label, values = checked_label(case, voxels, classes)
+            return NewLabel(label, values, _provenance(label, former, how), how)
+
+        def record(connection: sqlite3.Connection, case: Case, digest: str) -> None:
+            if how.origin == "accepted":
+                refuse_accepting(case)
+            if self._is_a_decision(case, how):
+                record_decision(
+                    connection,
+                    how.what,
+                    case=name,
+                    author=how.author,
+                    run=how.run,
+                    label_hash=digest,
+                    detail=how.state.value,
+                )
+
+        case = self._writer.write(name, make, record)
         with self._lock:
             self._saved_in_this_session.add((case.identifier, author_or_user(how.author)))
-        keep = {version} if case.label_version is None else {version, case.label_version}
-        self._store.prune(case.identifier, keep)
 
     def _is_a_decision(self, case: Case, how: LabelSave) -> bool:
         """Tell a decision from the repeated saving of one and the same session."""
@@ -131,44 +126,6 @@ class Labelling:
             first = (case.identifier, author_or_user(how.author)) not in self._saved_in_this_session
         changed = case.hidden_state is not how.state or case.label_origin != how.origin
         return first or changed or how.what is not DecisionKind.LABEL_SAVED
-
-    def load(self, name: str, *, previous: bool = False) -> np.ndarray | None:
-        """Return the label of a case, or the one before it.
-
-        Parameters
-        ----------
-        name : str
-            Name of the case.
-        previous : bool
-            Whether to return the one before.
-
-        Returns
-        -------
-        np.ndarray or None
-            (z, y, x), uint8; None where there is none.
-
-        Raises
-        ------
-        StudyError
-            If the label is damaged or missing on the disk.
-        """
-        for _ in range(_READ_ATTEMPTS):  # a version may be removed while it is being read
-            case = self._case(name)
-            version, digest = (
-                (case.previous_label_version, case.previous_label_hash)
-                if previous
-                else (case.label_version, case.label_hash)
-            )
-            if version is None or digest is None:
-                return None
-            voxels = self._store.read(case.identifier, version, digest)
-            if voxels is not None:
-                return voxels
-        raise StudyError(
-            f"The {'previous ' if previous else ''}label of the case '{name}' is damaged on the "
-            f"disk (labels/{case.identifier}/{version:04d}.zarr): "
-            + ("put it back from a backup." if previous else "restore the previous label.")
-        )
 
     def restore_previous(self, name: str, author: str | None) -> None:
         """Exchange the label with the one before it; doing it twice changes nothing.
@@ -185,7 +142,7 @@ class Labelling:
         StudyError
             If there is no previous label or it is damaged.
         """
-        if self.load(name, previous=True) is None:
+        if self._writer.load(name, previous=True) is None:
             raise StudyError(f"The case '{name}' has no previous label: there is nothing to undo.")
         with self._records.transaction() as connection:
             case = read_case(connection, self._records.folder, name)
@@ -220,7 +177,8 @@ class Labelling:
         """Put a case into a state.
 
         ``PREDICTED`` is the mark of a model: it leaves alone what a person labelled, and is no
-        decision. ``HELD_OUT`` is the same as :meth:`hold_out`.
+        decision. ``HELD_OUT`` is the same as :meth:`hold_out`. ``LABELLED`` is a person's word on the
+        whole label, undecided voxels included, unless slices are marked as done.
 
         Parameters
         ----------
@@ -248,6 +206,8 @@ class Labelling:
             refuse_contradiction(case, state)
             if case.hidden_state is not state:
                 write_state(connection, case, state)
+                if state is CaseState.LABELLED and case.done_slices is not None:
+                    write_done_slices(connection, case, marks_when_finished(case.done_slices))
                 _record(connection, DecisionKind.MARKED, case, author, detail=state.value)
 
     def hold_out(self, name: str, locked: bool, author: str | None) -> None:
@@ -371,3 +331,14 @@ def _record(
         label_hash=case.label_hash,
         detail=detail,
     )
+
+
+def _provenance(label: np.ndarray, former: FormerLabel | None, how: LabelSave) -> Provenance:
+    """Return where the voxels of a label come from that is saved as a whole."""
+    if how.origin == "accepted":
+        return accepted_provenance(label, how.run)
+    if how.run is not None:
+        return started_provenance(label, how.run)
+    if former is None or how.what is DecisionKind.LABEL_IMPORTED:
+        return human_provenance(label)
+    return note_edits(former.voxels, label, former.provenance)

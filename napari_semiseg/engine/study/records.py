@@ -103,7 +103,16 @@ _DONE_SLICES = (
     "ALTER TABLE labels ADD COLUMN done_slices TEXT",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST_SCHEMA, _DONE_SLICES)
+_TIME_SPENT = (
+    # sums only, for time_spent.py: who worked at which moment is nobody's business
+    "ALTER TABLE cases ADD COLUMN manual_seconds REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE cases ADD COLUMN manual_edits INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE cases ADD COLUMN correction_seconds REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE cases ADD COLUMN correction_edits INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE cases ADD COLUMN began_as_prediction INTEGER NOT NULL DEFAULT 0",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST_SCHEMA, _DONE_SLICES, _TIME_SPENT)
 """Statements that lead from each schema version to the next; append, never change one."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

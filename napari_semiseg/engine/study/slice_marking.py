@@ -1,8 +1,8 @@
 """Marks of finished slices: who may set them, and the labels that training learns from with them.
 
-A person who cannot draw a whole scan finishes single slices and marks them. Training then sees those
-slices and nothing else of the label: it never takes for background what nobody has looked at. The
-study facade calls this file, on any thread.
+A person who cannot draw a whole scan finishes single slices and marks them, or accepts parts of a
+prediction. Training then sees those and nothing else of the label: it never takes for background what
+nobody has decided on. The study facade calls this file, on any thread.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study.cases import Case, CaseState, read_case, write_done_slices
 from napari_semiseg.engine.study.classes import ClassInfo, read_classes
 from napari_semiseg.engine.study.decisions import DecisionKind, record_decision
-from napari_semiseg.engine.study.done_slices import AXES, NOT_ANNOTATED, with_marks
+from napari_semiseg.engine.study.done_slices import AXES, NOT_ANNOTATED, DoneSlices, with_marks
 from napari_semiseg.engine.study.label_rules import LabelSave
+from napari_semiseg.engine.study.label_store import label_hash
+from napari_semiseg.engine.study.label_writing import LabelWriter
 from napari_semiseg.engine.study.labelling import Labelling
+from napari_semiseg.engine.study.provenance import Provenance
 from napari_semiseg.engine.study.records import Records
 
 _READ_ATTEMPTS = 5
@@ -32,11 +35,14 @@ class SliceMarking:
         The records of the study.
     labels : Labelling
         Its labels.
+    writer : LabelWriter
+        What reads them.
     """
 
-    def __init__(self, records: Records, labels: Labelling) -> None:
+    def __init__(self, records: Records, labels: Labelling, writer: LabelWriter) -> None:
         self._records = records
         self._labels = labels
+        self._writer = writer
 
     def mark(
         self, name: str, axis: int, indices: Sequence[int], done: bool, author: str | None
@@ -61,7 +67,7 @@ class SliceMarking:
         StudyError
             If a slice is not in the scan, the case is held out, or a class has the value 255.
         """
-        case, classes = self._read(name)
+        case, classes = self._writer.read(name)
         _refuse_unknown_slices(case, axis, indices)
         if done and not case.has_label:
             _refuse_marks(case, classes)
@@ -86,7 +92,10 @@ class SliceMarking:
             )
 
     def load_for_training(self, name: str) -> np.ndarray | None:
-        """Return the label of a case with 255 in all slices that nobody has looked at.
+        """Return the label of a case with 255 in all voxels that nobody has decided on.
+
+        Those are the voxels outside the slices that are marked as done and, in a label made of
+        accepted parts, those that neither a person drew nor a part that was accepted holds.
 
         Parameters
         ----------
@@ -101,27 +110,39 @@ class SliceMarking:
         Raises
         ------
         StudyError
-            If the label is damaged, is being saved again and again meanwhile, or has marked slices
-            while a class has the value 255.
+            If the label or its provenance is damaged, is being saved again and again meanwhile, or
+            holds in part while a class has the value 255.
         """
         for _ in range(_READ_ATTEMPTS):  # label and marks must be those of the same moment
-            version = self._read(name)[0].label_version
-            voxels = self._labels.load(name)
-            case, classes = self._read(name)
-            if case.label_version != version:
+            case, classes = self._writer.read(name)
+            marks = case.done_slices
+            voxels = self._writer.load(name)
+            by_voxel = marks is not None and marks.decided is not None
+            provenance = self._writer.load_provenance(name) if by_voxel else None
+            now, _classes = self._writer.read(name)
+            if (now.label_version, now.done_slices) != (case.label_version, marks):
                 continue
-            if voxels is None or case.done_slices is None:
+            if voxels is None or marks is None:
                 return voxels
-            _refuse_class_for_not_annotated(classes)
-            return case.done_slices.hide_the_rest(voxels)
+            refuse_class_for_not_annotated(classes)
+            return marks.hide_the_rest(voxels, _decided(case, marks, provenance))
         raise StudyError(
             f"The label of the case '{name}' kept changing while it was read: try again when "
             "nobody paints in it."
         )
 
-    def _read(self, name: str) -> tuple[Case, Sequence[ClassInfo]]:
-        with self._records.reading() as connection:
-            return read_case(connection, self._records.folder, name), read_classes(connection)
+
+def _decided(case: Case, marks: DoneSlices, provenance: Provenance | None) -> np.ndarray | bool:
+    """Return the voxels that count outside the marked slices; never a guess."""
+    if marks.decided is None:
+        return False
+    if provenance is None or label_hash(provenance.codes) != marks.decided:
+        raise StudyError(
+            f"Which voxels of the case '{case.name}' are decided can no longer be read "
+            f"(labels/{case.identifier}/{case.label_version:04d}.zarr/provenance): restore the "
+            "previous label, or finish the label and mark it labelled."
+        )
+    return provenance.decided
 
 
 def _refuse_unknown_slices(case: Case, axis: int, indices: Sequence[int]) -> None:
@@ -143,11 +164,22 @@ def _refuse_marks(case: Case, classes: Sequence[ClassInfo]) -> None:
             f"The case '{case.name}' is held out and is measured against its whole label: finish "
             "all of it, or let the case take part in training before marking single slices."
         )
-    _refuse_class_for_not_annotated(classes)
+    refuse_class_for_not_annotated(classes)
 
 
-def _refuse_class_for_not_annotated(classes: Sequence[ClassInfo]) -> None:
-    """Refuse a class whose voxels could not be told from those that nobody has looked at."""
+def refuse_class_for_not_annotated(classes: Sequence[ClassInfo]) -> None:
+    """Refuse a class whose voxels could not be told from those that nobody has looked at.
+
+    Parameters
+    ----------
+    classes : sequence of ClassInfo
+        The classes of the study.
+
+    Raises
+    ------
+    StudyError
+        If a class has the value 255.
+    """
     taken = [item for item in classes if item.value == NOT_ANNOTATED]
     if taken:
         raise StudyError(

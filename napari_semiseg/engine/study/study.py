@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -29,13 +28,16 @@ from napari_semiseg.engine.study.creation import create_study_folder, existing_s
 from napari_semiseg.engine.study.decisions import Decision, DecisionKind, read_decisions
 from napari_semiseg.engine.study.label_rules import LabelSave
 from napari_semiseg.engine.study.label_store import LabelStore
+from napari_semiseg.engine.study.label_writing import LabelWriter
 from napari_semiseg.engine.study.labelling import Labelling
 from napari_semiseg.engine.study.map_store import MapStore, StoredMap
 from napari_semiseg.engine.study.records import Records
+from napari_semiseg.engine.study.region_decisions import RegionDecisions
 from napari_semiseg.engine.study.runs import Run, RunTable
 from napari_semiseg.engine.study.scans import ScanProblem
 from napari_semiseg.engine.study.slice_marking import SliceMarking
 from napari_semiseg.engine.study.storage import storage_errors
+from napari_semiseg.engine.study.time_spent import TimeSpent
 from napari_semiseg.engine.volumes.reading import read_label
 from napari_semiseg.engine.volumes.scans import ScanSource
 from napari_semiseg.engine.volumes.volume import Volume
@@ -54,14 +56,21 @@ class Study:
         The folder ``NAME.semiseg``.
     name : str
         What the user calls the study.
+    time_spent : TimeSpent
+        Takes down how long people work on the labels.
+    regions : RegionDecisions
+        Accepts and rejects parts of predictions, and tells where voxels of labels come from.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._records = Records(path)
-        self._labels = Labelling(self._records, LabelStore(path / "labels"))
-        self._slices = SliceMarking(self._records, self._labels)
-        self._maps = MapStore(path / "runs")
+        self.time_spent = TimeSpent(self._records)
+        store, self._maps = LabelStore(path / "labels"), MapStore(path / "runs")
+        self._writer = LabelWriter(self._records, store)
+        self._labels = Labelling(self._records, store, self._writer)
+        self._slices = SliceMarking(self._records, self._labels, self._writer)
+        self.regions = RegionDecisions(self._records, self._labels, self._writer, self._maps)
         self._runs = RunTable(self._records)
         try:
             self._records.check()
@@ -100,22 +109,10 @@ class Study:
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Open a study that exists.
+        """Open a study that exists, by its folder with or without ``.semiseg``.
 
-        Parameters
-        ----------
-        path : str or Path
-            Its folder, with or without ``.semiseg``.
-
-        Returns
-        -------
-        Study
-            With its records proved sound and brought up to date.
-
-        Raises
-        ------
-        StudyError
-            If there is no study, its records are damaged, or a newer version wrote them.
+        Its records are proved sound and brought up to date. StudyError tells that there is no study,
+        that its records are damaged, or that a newer version wrote them.
         """
         return cls(existing_study_folder(path))
 
@@ -126,12 +123,7 @@ class Study:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     # classes and cases
@@ -206,6 +198,7 @@ class Study:
         state: CaseState = CaseState.IN_PROGRESS,
         author: str | None = None,
         origin: LabelOrigin = "human",
+        run: str | None = None,
     ) -> None:
         """Save a label; the former one is kept as the previous one.
 
@@ -223,6 +216,8 @@ class Study:
             Who; None means the user that is logged in.
         origin : {"human", "accepted"}
             Whether a person made it, or accepted a prediction unchanged.
+        run : str or None
+            The run whose prediction it is, which a person accepts or starts from.
 
         Raises
         ------
@@ -233,9 +228,11 @@ class Study:
             of before is untouched.
         """
         if origin == "accepted":
-            how = LabelSave(CaseState.ACCEPTED, origin, author, DecisionKind.ACCEPTED)
+            how = LabelSave(CaseState.ACCEPTED, origin, author, DecisionKind.ACCEPTED, run)
         elif state in (CaseState.IN_PROGRESS, CaseState.LABELLED):
-            how = LabelSave(CaseState(state), origin, author, keeps_done_slices=True)
+            how = LabelSave(
+                CaseState(state), origin, author, run=run, keeps_done_slices=run is None
+            )
         else:
             raise StudyError(
                 f"A label cannot be saved as '{state}': save it as in progress or as labelled."
@@ -244,15 +241,15 @@ class Study:
 
     def load_label(self, name: str) -> np.ndarray | None:
         """Return the label of a case, (z, y, x) uint8, proved whole; None where there is none."""
-        return self._labels.load(name)
+        return self._writer.load(name)
 
     def load_training_label(self, name: str) -> np.ndarray | None:
-        """Return the label of a case with 255 in slices that nobody has looked at; or None."""
+        """Return the label of a case with 255 where nobody has decided anything; or None."""
         return self._slices.load_for_training(name)
 
     def load_previous_label(self, name: str) -> np.ndarray | None:
         """Return the label before the last save, (z, y, x) uint8; None where there is none."""
-        return self._labels.load(name, previous=True)
+        return self._writer.load(name, previous=True)
 
     def restore_previous_label(self, name: str, author: str | None = None) -> None:
         """Exchange the label, and its state, with the one before; twice changes nothing."""
@@ -370,10 +367,7 @@ class Study:
         StudyError tells of a label that a person made, a held-out case, or a missing prediction.
         """
         prediction = np.asarray(self.load_map(run, name, "prediction").array[...])
-        how = LabelSave(
-            CaseState.ACCEPTED, "accepted", author, DecisionKind.ACCEPTED, _identifier(run)
-        )
-        self._labels.save(name, prediction, how)
+        self.save_label(name, prediction, author=author, origin="accepted", run=_identifier(run))
 
     def reject(
         self, name: str, run: str | Run, reason: str = "", author: str | None = None

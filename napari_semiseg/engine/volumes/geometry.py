@@ -12,7 +12,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from nibabel.orientations import aff2axcodes
 
 MATCH_TOLERANCE_MM = 1e-3
 AXIS_ALIGNED_TOLERANCE = 1e-3
@@ -131,6 +130,8 @@ class Geometry:
     @property
     def orientation(self) -> str:
         """Closest world directions that the index axes x, y, z run to, as "RAS" or "LPI"."""
+        from nibabel.orientations import aff2axcodes  # half a second that opening the desk saves
+
         return "".join(str(code) for code in aff2axcodes(self.affine))
 
     def corner_distance_mm(self, other: Geometry) -> float:

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from napari_semiseg.engine.review.time_ledger import time_words
 from napari_semiseg.engine.study import CaseState, ClassInfo
 from napari_semiseg.gui.case_table import state_icon
 from napari_semiseg.gui.controls import (
@@ -233,6 +234,8 @@ class LabelPage(QWidget):
         elif case.label_saved_at is not None:
             saved = datetime.fromisoformat(case.label_saved_at).astimezone()
             parts.append(f"saved {saved:%d %b %Y, %H:%M}")
+        if case.time.edits:
+            parts.append(time_words(case.time))
         return " · ".join(parts)
 
     def _fill_brushes(self) -> None:

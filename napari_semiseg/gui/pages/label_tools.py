@@ -21,8 +21,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_semiseg.gui.advice import plural
 from napari_semiseg.gui.controls import allow, button, caption, check, describe
 from napari_semiseg.gui.pages.slice_strip import SliceStrip
+from napari_semiseg.gui.slice_progress import slice_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,8 +83,9 @@ class SlicePanel(QWidget):
         if current is None:
             self.words.setText("" if case is None else reason or "")
         else:
+            words = slice_words(current, len(slices.painted))
             plane = f" · {slices.plane}" if slices.plane else ""
-            self.words.setText(f"Slice {current + 1} of {len(slices.painted)}{plane}")
+            self.words.setText(f"{words.capitalize()}{plane}")
         self.meaning.setText(self._meaning())
         self.meaning.setVisible(bool(self.meaning.text()))
 
@@ -93,6 +96,12 @@ class SlicePanel(QWidget):
             return ""
         if case.done_slices is not None:
             count = case.done_slices.count
+            if case.done_slices.decided is not None:
+                slices = f", and from the {plural(count, 'slice')} marked as done" if count else ""
+                return (
+                    f"Training learns from what was accepted or painted here{slices}. What nobody "
+                    "decided on becomes background only when you mark the scan as labelled."
+                )
             what = "1 slice is" if count == 1 else f"{count} slices are"
             return f"{what} done: training learns from no other slice of this scan."
         if self._slices.has_gaps:

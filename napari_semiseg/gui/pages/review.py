@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtGui import QShowEvent
+from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -29,7 +29,9 @@ from napari_semiseg.gui.controls import (
     swatch,
 )
 from napari_semiseg.gui.more_maps import MoreMaps
+from napari_semiseg.gui.pages.review_regions import RegionSection
 from napari_semiseg.gui.pages.sizes import SizeSection
+from napari_semiseg.gui.pages.time_spent import TimePanel
 from napari_semiseg.gui.pages.trust import TrustPanel
 
 if TYPE_CHECKING:
@@ -77,7 +79,9 @@ class ReviewPage(QWidget):
         self.trust = TrustPanel(session)
         self._make_maps()
         self._make_decisions()
+        self.regions = RegionSection(session)
         self.sizes = SizeSection(session)
+        self.time = TimePanel(session)
         self._lay_out()
         for signal in (
             session.records_changed,
@@ -90,6 +94,7 @@ class ReviewPage(QWidget):
             signal.connect(self.refresh)
         for moved in (self._reviewing.worst.changed, session.labelling.slices.changed):
             moved.connect(self._refresh_worst)
+        self._reviewing.before.changed.connect(self._refresh_before)
         self.refresh()
 
     def _make_maps(self) -> None:
@@ -136,6 +141,12 @@ class ReviewPage(QWidget):
             "Jump to the slice where most is probably wrong, then to the next worst (W).",
             self._reviewing.worst.show_next,
         )
+        self.before = button(
+            "Before",
+            "Show the label as it was before the last decision or correction, and back (B).",
+            self._reviewing.before.toggle,
+        )
+        self.before.setCheckable(True)
         self.worst_found = QElidingLabel()
         self.worst_found.setAccessibleName("What may be wrong in the slice")
         self.why = caption(faint=True)
@@ -158,6 +169,7 @@ class ReviewPage(QWidget):
         slices = QHBoxLayout()
         slices.addWidget(self.worst)
         slices.addWidget(self.worst_found, 1)
+        slices.addWidget(self.before)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.predict)
@@ -169,6 +181,8 @@ class ReviewPage(QWidget):
         layout.addWidget(self.why)
         layout.addWidget(self.reason)
         layout.addLayout(onward)
+        layout.addWidget(self.time)
+        layout.addWidget(self.regions)
         layout.addWidget(heading("Show"))
         layout.addLayout(maps)
         layout.addLayout(of_class)
@@ -182,6 +196,12 @@ class ReviewPage(QWidget):
             "R": self.reject_case,
             "N": self._next,
             "W": self._reviewing.worst.show_next,
+            "B": self._reviewing.before.toggle,
+            "P": self._reviewing.regions.choose_next,
+            "Shift-A": self._reviewing.regions.accept_chosen,
+            "Shift-R": self._reviewing.regions.reject_chosen,
+            "Shift-E": self._reviewing.regions.accept_all,
+            "U": self._reviewing.regions.undo,
         }
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
@@ -189,6 +209,11 @@ class ReviewPage(QWidget):
         super().showEvent(event)
         self._reviewing.measure_missing()
         self._reviewing.trust.judge_missing()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802
+        """Show the present label again when the page goes (Qt's name)."""
+        self._reviewing.before.show(False)
+        super().hideEvent(event)
 
     def refresh(self) -> None:
         """Show what is predicted and what can be decided."""
@@ -210,11 +235,17 @@ class ReviewPage(QWidget):
         self._refresh_maps()
         self._refresh_decisions()
         self._refresh_worst()
+        self._refresh_before()
+        self.regions.refresh()
         self.trust.refresh()
 
     def _refresh_worst(self) -> None:
         allow(self.worst, self._reviewing.worst.reason_against())
         self.worst_found.setText(self._reviewing.worst.words)
+
+    def _refresh_before(self) -> None:
+        allow(self.before, self._reviewing.before.reason_against())
+        check(self.before, self._reviewing.before.showing)
 
     def _refresh_maps(self) -> None:
         there, wanted = self._reviewing.kinds_on_screen(), self._reviewing.wanted_kinds

@@ -42,7 +42,7 @@ class SizeSection(Fold):
         self._session = session
         self._reviewing = session.reviewing
         self._sizes = session.reviewing.sizes
-        self._viewer = session.layers._viewer
+        self._viewer = session.layers.viewer
         self._unfolded_for: Subject | None = None
         self._area: QScrollArea | None = None
         self._drawn: tuple[Any, ...] = (None, ())

@@ -14,6 +14,7 @@ from qtpy.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QP
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_semiseg.gui.controls import allow, describe
+from napari_semiseg.gui.slice_progress import slice_words
 
 if TYPE_CHECKING:
     from napari_semiseg.gui.slice_progress import SliceProgress
@@ -75,10 +76,10 @@ class SliceStrip(QWidget):
         self.update()
 
     def describe_slice(self, index: int) -> str:
-        """Return words such as ``"slice 12 of 40, painted, done"``."""
+        """Return words such as ``"slice 12 / 39, painted, done"``."""
         painted = "painted" if self._slices.painted[index] else "empty"
         done = ", done" if index in self._slices.done else ""
-        return f"slice {index + 1} of {len(self._slices.painted)}, {painted}{done}"
+        return f"{slice_words(index, len(self._slices.painted))}, {painted}{done}"
 
     def slice_at(self, x: float) -> int | None:
         """Return the slice that is drawn at a horizontal position in pixels."""

@@ -148,6 +148,7 @@ class StudyPage(DropPage):
         session.records_changed.connect(self.refresh)
         session.job_changed.connect(self._on_job)
         session.overview.changed.connect(self._on_overview)
+        session.reviewing.trust.changed.connect(self._list_cases)
         session.labelling.shown_changed.connect(self._on_shown)
         self._bind("PgUp", lambda: self.show_neighbour(-1))
         self._bind("PgDown", lambda: self.show_neighbour(1))
@@ -166,7 +167,7 @@ class StudyPage(DropPage):
         if records.classes != self._classes:
             self._classes = records.classes
             self.table.set_classes(records.classes)
-        self.table.set_cases(records.cases, overviews=self._session.overview.cases)
+        self._list_cases()
         problems = self._session.problems
         self.problems.setVisible(bool(problems))
         self.problems.set_title(f"{plural(len(problems), 'file')} not taken over")
@@ -174,6 +175,11 @@ class StudyPage(DropPage):
         self._refresh_buttons()
         if self.isVisible():
             self._session.overview.look()
+
+    def _list_cases(self) -> None:
+        session = self._session
+        trust = session.reviewing.trust.scores
+        self.table.set_cases(session.records.cases, overviews=session.overview.cases, trust=trust)
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
         """Look at the scans anew: files may have come or gone meanwhile (Qt's name)."""

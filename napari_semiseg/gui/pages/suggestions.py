@@ -80,7 +80,7 @@ class SuggestionPanel(QWidget):
         column.setSpacing(2)
         for suggestion in self._listed:
             slices = suggestion.slices
-            where = f" · slice {slices[0].index + 1}" if slices else ""
+            where = f" · slice {slices[0].index}" if slices else ""
             choice = button(
                 f"{suggestion.case}{where}".replace("&", "&&"),
                 f"Show this scan at the slice to begin with. Chosen with {self._suggesting.run}.",

@@ -1,122 +1,118 @@
-"""How long people worked on cases."""
-
-from datetime import UTC, datetime, timedelta
+"""How long people worked on cases, and what corrections saved."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.review.time_ledger import (
-    CaseTime,
-    EditEvent,
-    mean_time,
-    read_event,
-    time_by_case,
+    IDLE_SECONDS,
+    Savings,
+    Work,
+    WorkClock,
+    savings,
+    savings_words,
+    time_words,
 )
-
-START = datetime(2025, 3, 1, 9, 30, tzinfo=UTC)
-
-
-def event(seconds, case="a", activity="manual", author="anna"):
-    return EditEvent(case, (START + timedelta(seconds=seconds)).isoformat(), activity, author)
+from napari_semiseg.engine.study.time_spent import CaseTime
 
 
-def test_time_runs_between_strokes_and_a_pause_counts_as_a_minute():
-    events = [event(0, activity="opened"), event(20), event(50), event(3650)]
-    times = time_by_case(events)
-    assert times == {"a": CaseTime(manual_seconds=20 + 30 + 60, manual_edits=3)}
-    assert times["a"].manual_minutes == pytest.approx(110 / 60)
+@pytest.fixture
+def clock():
+    clock = WorkClock()
+    clock.open("a", 100.0)
+    return clock
 
 
-def test_correcting_a_prediction_is_counted_apart():
-    events = [event(0, activity="opened"), event(10), event(30, activity="correction")]
-    (time,) = time_by_case(events).values()
-    assert (time.manual_seconds, time.correction_seconds) == (10, 20)
-    assert time.minutes == pytest.approx(0.5)
-    assert str(time) == "0.2 min by hand and 0.3 min correcting"
+def test_time_runs_between_edits_and_a_pause_counts_as_a_minute(clock):
+    for moment in (120.0, 150.0, 3750.0):
+        clock.edit(moment)
+    assert clock.take() == Work(20 + 30 + IDLE_SECONDS, 3)
+    assert clock.take() == Work(), "it was taken"
 
 
-def test_the_way_from_one_case_to_another_belongs_to_neither():
-    events = [event(0), event(10), event(40, "b"), event(45, "b"), event(50, "a")]
-    times = time_by_case(events)
-    assert times["a"].manual_seconds == 10
-    assert times["b"].manual_seconds == 5
+def test_the_way_from_one_case_to_another_belongs_to_neither(clock):
+    clock.edit(110.0)
+    clock.take()
+    clock.open("b", 140.0)
+    clock.edit(145.0)
+    assert clock.take() == Work(5.0, 1)
 
 
-def test_looking_without_painting_counts_for_nothing():
-    assert time_by_case([event(0, activity="opened"), event(50, activity="opened")]) == {}
+def test_looking_without_editing_counts_for_nothing(clock):
+    clock.open("b", 150.0)
+    assert clock.take() == Work()
 
 
-def test_two_people_on_one_case_add_up_and_never_mix():
-    events = [event(0), event(30), event(10, author="ben"), event(15, author="ben")]
-    assert time_by_case(events)["a"].manual_seconds == 35
+def test_a_case_that_is_shown_again_goes_on(clock):
+    clock.edit(110.0)
+    clock.open("a", 112.0)
+    clock.edit(115.0)
+    assert clock.take() == Work(15.0, 2)
 
 
-def test_moments_in_other_time_zones_are_the_same_moments():
-    there = EditEvent("a", "2025-03-01T11:30:40+02:00", "manual", "anna")
-    assert time_by_case([event(0), there])["a"].manual_seconds == 40
+def test_nothing_is_counted_without_a_case_on_the_screen():
+    clock = WorkClock()
+    clock.edit(5.0)
+    clock.open("a", 10.0)
+    clock.open(None, 20.0)
+    clock.edit(30.0)
+    assert clock.take() == Work()
 
 
-moments = st.lists(
-    st.tuples(
-        st.integers(0, 5000),
-        st.sampled_from("abc"),
-        st.sampled_from(["opened", "manual", "correction"]),
-        st.sampled_from(["anna", "ben"]),
-    ),
-    max_size=30,
+def test_what_could_not_be_written_down_comes_again(clock):
+    clock.edit(110.0)
+    work = clock.take()
+    clock.edit(115.0)
+    clock.put_back("a", work)
+    assert clock.take() == Work(15.0, 2)
+    clock.put_back("gone", work)
+    assert clock.take() == Work()
+
+
+@given(st.lists(st.floats(0, 200), min_size=1, max_size=20))
+def test_the_time_is_never_longer_than_it_took_nor_than_the_pauses_allow(pauses):
+    clock, now = WorkClock(), 0.0
+    clock.open("a", now)
+    for pause in pauses:
+        now += pause
+        clock.edit(now)
+    work = clock.take()
+    assert work.edits == len(pauses)
+    assert work.seconds <= min(now, IDLE_SECONDS * len(pauses)) + 1e-6
+
+
+def test_a_case_with_both_kinds_of_edits_counts_as_corrected():
+    found = savings(
+        [
+            CaseTime(manual_seconds=120, manual_edits=4),
+            CaseTime(manual_seconds=60, manual_edits=1),
+            CaseTime(manual_seconds=12, manual_edits=1, correction_seconds=6, correction_edits=1),
+            CaseTime(),
+        ]
+    )
+    assert found == Savings(1.5, pytest.approx(0.3), 2, 1)
+    assert found.share == pytest.approx(0.2)
+    assert savings_words(found) == (
+        "Corrections took 20 % of the time of labelling by hand: 0.3 min against 1.5 min a scan "
+        "(1 corrected, 2 by hand)."
+    )
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [],
+        [CaseTime(manual_seconds=60, manual_edits=1)],
+        [CaseTime(correction_seconds=60, correction_edits=1)],
+        [CaseTime(manual_edits=1), CaseTime(correction_seconds=60, correction_edits=1)],
+    ],
 )
+def test_without_both_kinds_there_is_nothing_to_say(times):
+    assert savings_words(savings(times)) == ""
 
 
-@given(moments, st.randoms())
-def test_the_order_in_which_events_are_given_does_not_matter(given_moments, random):
-    events = [event(*parts) for parts in given_moments]
-    shuffled = events.copy()
-    random.shuffle(shuffled)
-    assert time_by_case(shuffled) == time_by_case(events)
-
-
-@given(moments)
-def test_nobody_works_longer_than_the_clock_or_than_a_minute_an_edit(given_moments):
-    events = [event(*parts) for parts in given_moments]
-    for author in ("anna", "ben"):
-        own = [each for each in events if each.author == author]
-        total = sum(time_by_case(own).values(), CaseTime())
-        seconds = total.manual_seconds + total.correction_seconds
-        edits = total.manual_edits + total.correction_edits
-        assert seconds <= 60 * edits
-        if own:
-            first, last = min(e.moment for e in own), max(e.moment for e in own)
-            assert seconds <= (last - first).total_seconds()
-        assert edits == sum(each.activity != "opened" for each in own)
-
-
-@given(moments)
-def test_events_survive_being_stored(given_moments):
-    for each in (event(*parts) for parts in given_moments):
-        assert read_event(each.to_json()) == each
-        assert "\n" not in each.to_json()
-
-
-def test_events_of_a_newer_version_are_refused_in_a_sentence():
-    with pytest.raises(StudyError, match="newer version"):
-        read_event('{"format": 2}')
-
-
-def test_a_moment_without_a_time_zone_and_an_unknown_activity_are_refused():
-    with pytest.raises(ValueError, match="time zone"):
-        EditEvent("a", "2025-03-01T11:30:40", "manual")
-    with pytest.raises(ValueError, match="manual"):
-        EditEvent("a", START.isoformat(), "thinking")
-
-
-def test_mean_minutes_of_drawn_and_of_corrected_cases():
-    times = {
-        "a": CaseTime(manual_seconds=600, manual_edits=9),
-        "b": CaseTime(manual_seconds=300, manual_edits=4),
-        "c": CaseTime(manual_seconds=30, correction_seconds=90, manual_edits=1, correction_edits=3),
-    }
-    assert mean_time(times) == {"manual": 7.5, "correction": 2.0}
-    assert mean_time({}) == {}
-    assert str(CaseTime()) == "no time yet"
+def test_the_time_of_a_case_is_told_in_words():
+    time = CaseTime(84, 18, manual_edits=5, correction_edits=2)
+    assert time_words(time) == "1.4 min by hand, 0.3 min of corrections"
+    assert time_words(CaseTime(manual_seconds=1, manual_edits=1)) == "under 0.1 min by hand"
+    assert time_words(CaseTime()) == ""

@@ -104,3 +104,42 @@ def test_slices_that_nobody_has_looked_at_are_not_exported_as_background(
     assert (written[[0, 1, 4, 5]] == 255).all()
     sidecar = json.loads((tmp_path / "out" / "a.json").read_text())
     assert sidecar["labels"]["not annotated"] == 255
+
+
+def test_a_table_tells_who_said_what_of_each_class(
+    study: Study, drawn: np.ndarray, tmp_path: Path
+) -> None:
+    run = study.create_run("dtc", {}, 0).identifier
+    human = np.zeros_like(drawn)
+    human[2, 2, 2:4] = 1
+    study.save_label("a", human)
+    for name in "ab":
+        study.save_map(run, name, "prediction", drawn)
+        study.regions.accept(name, run, drawn.astype(np.int32), {1: "liver, part 1"})
+    study.regions.reject("c", _predicted(study, run, "c", drawn), drawn.astype(np.int32), {1: "x"})
+    files = export_labels(study, tmp_path / "out")
+    assert [file.name for file in files] == ["a.nii.gz", "b.nii.gz"], "c has no label of anyone"
+    text = (tmp_path / "out" / "provenance.csv").read_text()
+    assert str(tmp_path) not in text
+    rows = [tuple(row.values()) for row in csv.DictReader(text.splitlines())]
+    assert rows == [
+        ("a", "liver", "human", "2", "0.0015"),
+        ("a", "liver", run, "21", "0.0158"),
+        ("b", "liver", run, "23", "0.0173"),
+    ]
+    written = np.asarray(nib.load(files[1]).dataobj).T
+    assert (written[drawn != 1] == 255).all()
+    assert export_labels(study, tmp_path / "out") == files
+
+
+def test_a_foreign_table_of_provenance_is_in_the_way(labelled: Study, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "provenance.csv").write_text("painting,owner\n")
+    with pytest.raises(StudyError, match=r"provenance\.csv is in the way"):
+        export_labels(labelled, tmp_path / "out")
+
+
+def _predicted(study: Study, run: str, name: str, prediction: np.ndarray) -> str:
+    study.save_map(run, name, "prediction", prediction)
+    study.mark(name, CaseState.PREDICTED)
+    return run

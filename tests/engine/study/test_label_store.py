@@ -12,6 +12,7 @@ import pytest
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study import CaseState, Study
 from napari_semiseg.engine.study.label_store import LabelStore, label_hash
+from napari_semiseg.engine.study.provenance import human_provenance
 
 
 def test_the_hash_of_a_label_depends_on_shape_and_values_only() -> None:
@@ -123,7 +124,7 @@ def test_what_a_killed_program_left_is_removed_after_an_hour(
 def test_a_version_that_was_never_committed_is_skipped(study: Study, drawn: np.ndarray) -> None:
     study.save_label("a", drawn)
     store = LabelStore(study.path / "labels")
-    assert store.publish(1, store.stage(1, drawn * 0)) == 2
+    assert store.publish(1, store.stage(1, drawn * 0, human_provenance(drawn * 0))) == 2
     np.testing.assert_array_equal(study.load_label("a"), drawn)
     study.save_label("a", drawn // 2)
     assert study.case("a").label_version == 3

@@ -175,7 +175,8 @@ def test_a_study_of_before_keeps_its_complete_labels(
     shutil.copytree(study.path / "labels", old / "labels", dirs_exist_ok=True)
     with sqlite3.connect(old / "study.sqlite") as target:
         target.execute("ATTACH ? AS new", (str(study.path / "study.sqlite"),))
-        target.execute("INSERT INTO cases SELECT * FROM new.cases")
+        of_then = ", ".join(row[1] for row in target.execute("PRAGMA main.table_info(cases)"))
+        target.execute(f"INSERT INTO cases SELECT {of_then} FROM new.cases")
         columns = "case_identifier, version, hash, class_values, origin, state, author, saved_at"
         target.execute(f"INSERT INTO labels SELECT {columns} FROM new.labels")
     target.close()
@@ -189,7 +190,23 @@ def test_a_study_of_before_keeps_its_complete_labels(
 
 def test_marks_written_by_a_newer_version_are_refused() -> None:
     with pytest.raises(StudyError, match="update napari-semiseg"):
-        read_done_slices('{"format": 2}')
+        read_done_slices('{"format": 3}')
+
+
+def test_decided_voxels_count_beside_marked_slices() -> None:
+    marks = DoneSlices(DoneSlices.NONE_ALONG, "abc")
+    assert read_done_slices(marks.to_json()) == marks
+    assert '"format": 2' in marks.to_json(), "older versions must not take it for a whole label"
+    assert '"format": 1' in along_z(3).to_json()
+    both = with_marks(marks, 0, [1], True)
+    assert both == DoneSlices((frozenset({1}), frozenset(), frozenset()), "abc")
+    assert str(both) == "z 1; decided voxels"
+    assert with_marks(both, 0, [1], False) == marks
+    label, decided = np.ones((3, 2, 2), np.uint8), np.zeros((3, 2, 2), bool)
+    decided[2, 0, 0] = True
+    shown = both.hide_the_rest(label, decided) != NOT_ANNOTATED
+    assert shown[1].all()
+    assert shown.sum() == 5
 
 
 def test_marks_survive_the_way_to_text_and_back() -> None:

@@ -106,11 +106,11 @@ def test_a_dot_opens_its_scan_and_the_buttons_act_on_it(page, background, desk):
     assert page.case.currentData() == "scan_2"
     assert "They differ in" in page.waiting.text()
     page.keys()["S"]()
-    assert desk.layers._viewer.canvas.grid.enabled
+    assert desk.layers.viewer.canvas.grid.enabled
     assert page.beside.isChecked()
     page.keys()["S"]()
     page.keys()["D"]()
-    assert not desk.layers._viewer.canvas.grid.enabled
+    assert not desk.layers.viewer.canvas.grid.enabled
     assert page.disagreement.isChecked()
     page.keys()["N"]()
     background.finish()

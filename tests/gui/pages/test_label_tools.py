@@ -72,7 +72,7 @@ def test_the_strip_is_driven_by_keys(strip, desk, background):
     QTest.keyClick(strip, Qt.Key.Key_Space)
     background.finish()
     assert slices.done == {11}
-    assert "slice 12 of 12, empty, done" in strip.accessibleName()
+    assert "slice 11 / 11, empty, done" in strip.accessibleName()
 
 
 def test_a_resting_pointer_is_told_which_slice_it_is_over(strip, monkeypatch):
@@ -83,11 +83,11 @@ def test_a_resting_pointer_is_told_which_slice_it_is_over(strip, monkeypatch):
     )
     over = QPoint(int(4.5 * strip.width() / 12), 10)
     QApplication.sendEvent(strip, QHelpEvent(QEvent.Type.ToolTip, over, strip.mapToGlobal(over)))
-    assert told[0].startswith("Slice 5 of 12, painted.")
+    assert told[0].startswith("Slice 4 / 11, painted.")
 
 
 def test_the_words_say_what_a_mark_means_for_training(page, desk, background):
-    assert page.slices.words.text().endswith("of 12 · axial")
+    assert page.slices.words.text().endswith("/ 11 · axial")
     assert page.slices.meaning.isHidden()
     page.slices.done.click()
     background.finish()
@@ -105,7 +105,7 @@ def test_gaps_that_would_count_as_background_are_told(page, desk, background, qt
 
 
 def test_in_3d_the_strip_and_the_interpolation_say_why_they_are_off(page, desk):
-    desk.layers._viewer.dims.ndisplay = 3
+    desk.layers.dims.ndisplay = 3
     page.refresh()
     for control in (page.slices.strip, page.slices.done, page.tools.interpolate):
         assert not control.isEnabled()
@@ -128,13 +128,13 @@ def test_the_brush_controls_show_and_change_how_the_brush_paints(page, desk):
 def test_limits_start_with_the_contrast_and_follow_the_numbers(page, desk):
     tools, brush = desk.labelling.tools, page.brush
     assert "tick the box" in brush.lowest.toolTip()
-    desk.layers._scans[0].contrast_limits = (-10, 90)
+    desk.layers.scans[0].contrast_limits = (-10, 90)
     brush.limited.click()
     assert tools.limits == (-10, 90)
     assert (brush.lowest.value(), brush.highest.value()) == (-10, 90)
     brush.lowest.setValue(40)
     assert tools.limits == (40, 90)
-    desk.layers._scans[0].contrast_limits = (0, 50)
+    desk.layers.scans[0].contrast_limits = (0, 50)
     brush.from_view.click()
     assert tools.limits == (0, 50)
     page.keys()["W"]()

@@ -265,6 +265,6 @@ def test_the_worst_slice_has_a_button_and_a_key(page, desk, background):
     assert page.worst.isEnabled()
     page.keys()["W"]()
     found = page.worst_found.text()
-    assert found.startswith(f"Slice {desk.labelling.slices.current + 1}:")
+    assert found.startswith(f"Slice {desk.labelling.slices.current}:")
     page.worst.click()
     assert page.worst_found.text() != found

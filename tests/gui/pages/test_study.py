@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
@@ -147,7 +149,7 @@ def test_the_scans_are_looked_at_when_the_page_comes_up(on_show, desk):
     assert set(desk.overview.cases) == {"scan_0", "scan_1", "scan_2", "scan_3"}
     model = on_show.table.cases
     titles = [column.title for column in model.columns]
-    assert titles == ["Scan", "State", "Unsure", "Trust", "box", "rim", "Last edited"]
+    assert titles == ["Scan", "State", "Unsure", "Trust", "box", "rim", "Time", "Last edited"]
     assert model.index(0, titles.index("box")).data() == "0.81 mL"
     assert on_show.counted.text() == "4 scans"
 
@@ -213,3 +215,19 @@ def test_each_class_shows_the_key_that_takes_its_brush(page):
 
     names = [label.accessibleName() for label in page.classes._rows.findChildren(QLabel)]
     assert {"Key of box: 1", "Key of rim: 2"} <= set(names)
+
+
+def test_trust_shows_once_predictions_are_judged_and_sorts(page, desk):
+    columns = [column.title for column in page.table.cases.columns]
+    trust = columns.index("Trust")
+    assert page.table.isColumnHidden(trust)
+    judged = {"scan_1": 0.9, "scan_2": 0.2}
+    desk.reviewing.trust.cases = {
+        name: SimpleNamespace(trust=SimpleNamespace(score=score)) for name, score in judged.items()
+    }
+    desk.reviewing.trust.changed.emit()
+    assert not page.table.isColumnHidden(trust)
+    page.table.sortByColumn(trust, Qt.SortOrder.AscendingOrder)
+    model = page.table.model()
+    texts = [model.index(row, trust).data() for row in range(2)]
+    assert (shown_names(page)[:2], texts) == (["scan_2", "scan_1"], ["20 %", "90 %"])

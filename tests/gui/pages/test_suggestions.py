@@ -81,7 +81,7 @@ def test_the_newest_run_is_asked_and_the_scans_come_with_their_reasons(
 ):
     ask(panel, background)
     assert asked == [(run.identifier, 3, None)]
-    assert [choice.text() for choice in panel.choices] == ["scan_2 · slice 5", "scan_3 · slice 7"]
+    assert [choice.text() for choice in panel.choices] == ["scan_2 · slice 4", "scan_3 · slice 6"]
     rows = panel._rows.layout()
     assert rows.itemAt(1).widget().text() == "The program is unsure in scan_2."
     assert desk.job is None
@@ -114,7 +114,7 @@ def test_choosing_one_opens_it_at_its_slice(
 def test_the_axis_that_is_viewed_is_asked_for(panel, run, desk, background, asked):
     desk.labelling.show_case("scan_1")
     background.finish()
-    desk.layers._viewer.dims.order = (2, 0, 1)
+    desk.layers.dims.order = (2, 0, 1)
     ask(panel, background)
     assert asked[0][2] == 2
 
@@ -123,7 +123,7 @@ def test_a_scan_that_is_begun_leaves_the_list(panel, run, desk, background, aske
     ask(panel, background)
     desk.hold_out("scan_2")
     background.finish()
-    assert [choice.text() for choice in panel.choices] == ["scan_3 · slice 7"]
+    assert [choice.text() for choice in panel.choices] == ["scan_3 · slice 6"]
     desk.hold_out("scan_3")
     background.finish()
     assert panel.choices == []

@@ -1,0 +1,1 @@
+"""The whole loop, played in the real viewer: what it does, its hands, its camera, its stage."""
