@@ -390,7 +390,11 @@ class Session:
 
 
 def _load_engine() -> tuple[dict[str, type[Method]], Machine]:
-    import scipy.spatial.transform  # noqa: F401  napari turns its camera with it, and would wait
+    # what is not needed to open the desk, but would hold up the first scan, save or turn of the camera
+    import nibabel  # noqa: F401
+    import scipy.ndimage
+    import scipy.spatial.transform  # noqa: F401
+    import zarr  # noqa: F401
 
     from napari_semiseg.engine.methods.registry import available_methods
     from napari_semiseg.engine.planning.machine import describe_machine

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its parts load when used, so the desk opens sooner
 
 from napari_semiseg.engine.review.doubt import chance_of_error, distance_to_border
 from napari_semiseg.engine.review.slices import MARGIN_MM, REACH_MM
@@ -106,7 +106,7 @@ def measure_shapes(
     dict of int to Shape
         By class value; absent classes too.
     """
-    boxes = ndimage.find_objects(label)
+    boxes = scipy.ndimage.find_objects(label)
     return {value: _shape(label, value, geometry, _box_of(boxes, value)) for value in class_values}
 
 
@@ -142,7 +142,7 @@ def measure_answer(
         By class value; absent classes too.
     """
     values = list(class_values)
-    boxes = ndimage.find_objects(prediction)
+    boxes = scipy.ndimage.find_objects(prediction)
     answers: dict[int, Answer] = {}
     for value in values:
         box = _box_of(boxes, value)
@@ -207,12 +207,12 @@ def _shape(label: np.ndarray, value: int, geometry: Geometry, box: Box | None) -
     if box is None:
         return Shape(0.0)
     mask = label[box] == value
-    components, _ = ndimage.label(mask, structure=_CONNECTED)
+    components, _ = scipy.ndimage.label(mask, structure=_CONNECTED)
     sizes = np.bincount(components.ravel())[1:]
     volume = int(sizes.sum())
     centre = [
         part.start + middle + 0.5
-        for part, middle in zip(box, ndimage.center_of_mass(mask), strict=True)
+        for part, middle in zip(box, scipy.ndimage.center_of_mass(mask), strict=True)
     ]
     return Shape(
         volume_ml=volume * geometry.voxel_volume_ml,

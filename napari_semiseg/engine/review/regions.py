@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its parts load when used, so the desk opens sooner
 
 from napari_semiseg.engine.volumes import Geometry
 
@@ -92,7 +92,7 @@ class Regions:
         """
         if not label.any():
             return frozenset()
-        beside = ndimage.binary_dilation(label != 0, structure=_CONNECTED)
+        beside = scipy.ndimage.binary_dilation(label != 0, structure=_CONNECTED)
         return frozenset(np.unique(self.numbers[beside]).tolist()) - {0}
 
 
@@ -138,7 +138,7 @@ def find_regions(
         raise ValueError("regions of a certainty want an uncertainty map")
     numbers = np.zeros(prediction.shape, np.int32)
     table: list[Region] = []
-    boxes = ndimage.find_objects(prediction)
+    boxes = scipy.ndimage.find_objects(prediction)
     for value in sorted(class_values):
         box = _box_of(value, boxes, prediction.shape)
         if box is None:
@@ -182,14 +182,14 @@ def _components(
     mask: np.ndarray, uncertainty: np.ndarray | None
 ) -> tuple[np.ndarray, list[_Component]]:
     """Find the connected components of a mask and describe them, the largest first."""
-    components, count = ndimage.label(mask, structure=_CONNECTED)
+    components, count = scipy.ndimage.label(mask, structure=_CONNECTED)
     flat = components.ravel()
     sizes = np.bincount(flat, minlength=count + 1)
     certainties: list[float | None] = [None] * (count + 1)
     if uncertainty is not None:
         sums = np.bincount(flat, weights=uncertainty.ravel(), minlength=count + 1)
         certainties = (1.0 - sums / np.maximum(sizes, 1)).tolist()
-    boxes = ndimage.find_objects(components)
+    boxes = scipy.ndimage.find_objects(components)
     order = np.argsort(-sizes[1:], kind="stable") + 1
     return components, [
         _Component(int(each), int(sizes[each]), certainties[each], boxes[each - 1])

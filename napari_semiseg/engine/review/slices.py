@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its parts load when used, so the desk opens sooner
 
 from napari_semiseg.engine.review.doubt import distance_to_border, voxel_doubt
 
@@ -107,7 +107,7 @@ def slice_needs(
 
 def _box_around(answer: np.ndarray, spacing: Sequence[float]) -> tuple[slice, slice, slice]:
     """Return the box of what is marked, with a margin beyond which doubt hardly counts."""
-    found = ndimage.find_objects((answer != 0).view(np.uint8))
+    found = scipy.ndimage.find_objects((answer != 0).view(np.uint8))
     if not found:
         return slice(None), slice(None), slice(None)
     z, y, x = (

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 
 from napari_semiseg.engine.study.provenance import Provenance
 from napari_semiseg.engine.study.storage import (
@@ -220,6 +219,8 @@ class LabelStore:
 
 def _read_array(folder: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
     """Return an array and its attributes; None where it is missing or broken."""
+    import zarr  # here, so that the desk opens sooner
+
     try:
         stored = zarr.open_array(folder, mode="r")
         return np.asarray(stored[...]), dict(stored.attrs)

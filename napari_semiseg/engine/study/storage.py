@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
-from zarr.codecs import ZstdCodec
 
 from napari_semiseg.engine.errors import StudyError
 
@@ -159,6 +157,9 @@ def stage_array(folder: Path, array: np.ndarray, attributes: Mapping[str, Any]) 
     OSError
         If the disk refuses; nothing is left behind.
     """
+    import zarr  # here, so that the desk opens sooner
+    from zarr.codecs import ZstdCodec
+
     folder.mkdir(parents=True, exist_ok=True)
     staged = folder / f"{STAGED_PREFIX}{uuid.uuid4().hex}"
     try:
