@@ -1,13 +1,10 @@
-"""The maps of a case, and arrays that move to disk when they would not fit in memory."""
+"""The maps of a case, and their names."""
 
 from __future__ import annotations
 
-import tempfile
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +17,6 @@ MAP_KINDS = ("prediction", "uncertainty", "signed_distance", "similarity", "disa
 NATIVE = "native"
 """Asks for the maps that only this method makes, whatever their names."""
 EVERY_KIND = (*MAP_KINDS, NATIVE)
-IN_MEMORY = 256 * 2**20  # bytes; larger arrays are memory-mapped files
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +38,7 @@ class NativeArray:
 
 @dataclass(frozen=True, eq=False)
 class CaseMaps:
-    """What a method says about one scan, on the scan's own grid.
+    """What a method says about one scan, on the scan's own grid; large maps are in files.
 
     Attributes
     ----------
@@ -90,15 +86,3 @@ class CaseMaps:
         """Tell whether a map holds class values, rather than real numbers."""
         own = self.native.get(kind)
         return kind == "prediction" or (own is not None and own.description.look == "classes")
-
-
-def allocate(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Make an array of zeros, in memory or, when it is large, in a file that goes with the array."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    if size <= IN_MEMORY:
-        return np.zeros(shape, dtype)
-    # The folder must outlive this function and vanish with the array.
-    folder = tempfile.TemporaryDirectory(prefix="semiseg-")
-    array = np.memmap(Path(folder.name) / "map", dtype=dtype, mode="w+", shape=shape)
-    weakref.finalize(array, folder.cleanup)
-    return array

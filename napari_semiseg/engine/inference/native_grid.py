@@ -1,99 +1,100 @@
-"""From the model grid back to the scan's own grid, slab by slab, so that memory stays bounded."""
+"""The maps of a scan on its own grid, made slab by slab as rows of the model grid are finished.
+
+All maps of a few slices are interpolated together; of the probabilities only the most probable class
+stays. No map of all classes is ever held but the ones that are wanted, and those lie in files where
+they are large. Used by prediction.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import inf
 
 import numpy as np
 
-from napari_semiseg.engine.inference.maps import NativeArray, allocate
+from napari_semiseg.engine.inference.maps import NativeArray
+from napari_semiseg.engine.inference.windows import BlendedRows, split
 from napari_semiseg.engine.methods.contract import NativeMap
-from napari_semiseg.engine.sampling.model_grid import ModelGrid
+from napari_semiseg.engine.sampling.model_grid import ModelGrid, Slab, WayBack
+from napari_semiseg.engine.volumes.large_arrays import SLAB_VOXELS, allocate
 
 RANGES = {"share": (0.0, 1.0), "similarity": (-1.0, 1.0), "distance": (-inf, inf)}
 """What numbers of each look can be; rounding leaves none outside."""
+SHARED_RANGES = {
+    "uncertainty": RANGES["share"],
+    "disagreement": RANGES["share"],
+    "similarity": RANGES["similarity"],
+    "signed_distance": RANGES["distance"],
+}
 
 
-def most_probable_classes(
-    grid: ModelGrid, probabilities: np.ndarray, class_values: Sequence[int]
-) -> np.ndarray:
-    """Interpolate probabilities and choose the class of each voxel there.
+class NativeMaps:
+    """Gathers the maps of one scan.
 
     Parameters
     ----------
     grid : ModelGrid
         How the grids correspond.
-    probabilities : ndarray
-        (C, z, y, x) on the model grid, background first.
     class_values : sequence of int
         Value of each foreground class.
+    own : sequence of NativeMap
+        The maps that only this method makes.
+    numbers : int
+        Bound on channels × voxels of one slab.
 
-    Returns
-    -------
-    ndarray
-        (z, y, x) uint8 class values on the scan's grid.
-    """
-    chosen = allocate(grid.native_shape, np.uint8)
-    table = np.array([0, *class_values], np.uint8)
-    for slab in grid.slabs_to_native(probabilities):
-        grid.turn(chosen)[slab.rows] = table[slab.values.argmax(0).numpy()]
-    return chosen
-
-
-def real_numbers(
-    grid: ModelGrid, maps: np.ndarray, low: float = -inf, high: float = inf
-) -> np.ndarray:
-    """Interpolate maps of real numbers, within ``low`` and ``high``.
-
-    Parameters
+    Attributes
     ----------
-    grid : ModelGrid
-        How the grids correspond.
-    maps : ndarray
-        (channels, z, y, x) on the model grid.
-    low, high : float
-        Range of the values.
-
-    Returns
-    -------
-    ndarray
-        (channels, z, y, x) float32 on the scan's grid.
+    arrays : dict of str to ndarray
+        What has been gathered: ``"prediction"`` (z, y, x) uint8 class values, the others
+        (channels, z, y, x) float32, or (z, y, x) uint8 for maps of classes.
     """
-    native = allocate((len(maps), *grid.native_shape), np.float32)
-    for slab in grid.slabs_to_native(maps):
-        grid.turn(native)[:, slab.rows] = slab.values.clamp(low, high).numpy()
-    return native
 
+    def __init__(
+        self,
+        grid: ModelGrid,
+        class_values: Sequence[int],
+        own: Sequence[NativeMap] = (),
+        numbers: int = SLAB_VOXELS,
+    ) -> None:
+        self.arrays: dict[str, np.ndarray] = {}
+        self._grid = grid
+        self._table = np.array([0, *class_values], np.uint8)
+        self._own = {item.key: item for item in own}
+        self._way_back = WayBack(grid, numbers)
 
-def own_maps(
-    grid: ModelGrid,
-    blended: Mapping[str, np.ndarray],
-    descriptions: Sequence[NativeMap],
-    class_values: Sequence[int],
-) -> dict[str, NativeArray]:
-    """Bring a method's own maps to the scan's grid.
+    def add(self, rows: BlendedRows) -> None:
+        """Take the next finished rows; none is fine."""
+        if rows.values.shape[1] == 0:
+            return
+        for slab in self._way_back.add(rows.values):
+            for key, values in split(slab.values.numpy(), rows.channels).items():
+                self._put(key, slab, values)
 
-    Parameters
-    ----------
-    grid : ModelGrid
-        How the grids correspond.
-    blended : mapping of str to ndarray
-        (channels, z, y, x) on the model grid, by key.
-    descriptions : sequence of NativeMap
-        What the maps are; those that ``blended`` lacks are left out.
-    class_values : sequence of int
-        Value of each foreground class.
-    """
-    found: dict[str, NativeArray] = {}
-    for description in descriptions:
-        if description.key not in blended:
-            continue
-        maps = blended[description.key]
-        if description.look == "classes":
-            array = most_probable_classes(grid, maps, class_values)
-        else:
-            array = real_numbers(grid, maps, *RANGES[description.look])
-            array = array[0] if description.channels == "one" else array
-        found[description.key] = NativeArray(array, description)
-    return found
+    def one_channel(self, key: str) -> np.ndarray | None:
+        """Return a map of one channel without that axis; None where it was not made."""
+        return self.arrays[key][0] if key in self.arrays else None
+
+    def own_maps(self) -> dict[str, NativeArray]:
+        """Return the maps of the method's own by key, those of one channel without that axis."""
+        found = {}
+        for key, description in self._own.items():
+            if key in self.arrays:
+                array = self.arrays[key]
+                alone = description.channels == "one" and description.look != "classes"
+                found[key] = NativeArray(array[0] if alone else array, description)
+        return found
+
+    def _put(self, key: str, slab: Slab, values: np.ndarray) -> None:
+        if key == "probabilities" or (key in self._own and self._own[key].look == "classes"):
+            key = "prediction" if key == "probabilities" else key
+            native = self._array(key, (), np.uint8)
+            slab.place(self._grid, native, self._table[values.argmax(0)])
+            return
+        low, high = SHARED_RANGES[key] if key in SHARED_RANGES else RANGES[self._own[key].look]
+        native = self._array(key, (len(values),), np.float32)
+        slab.place(self._grid, native, values.clip(low, high))
+
+    def _array(self, key: str, channels: tuple[int, ...], dtype: type) -> np.ndarray:
+        if key not in self.arrays:
+            self.arrays[key] = allocate((*channels, *self._grid.native_shape), dtype)
+        return self.arrays[key]

@@ -2,8 +2,8 @@
 
 `predict_case` serves previews during training and everything else; `predict` walks the cases of a
 study and stores what it finds. Both are generators that may be left at any yield. Memory stays
-bounded: blending is on the model grid, the way back goes slab by slab, and large arrays live in
-files.
+bounded whatever the scan's size: everything goes slab by slab along the slices of its file, from the
+model grid and the windows back to the scan's own grid, and large arrays live in files.
 """
 
 from __future__ import annotations
@@ -11,29 +11,28 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 
 from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.inference.air import AirBlocks
 from napari_semiseg.engine.inference.class_prototypes import measure_prototypes
-from napari_semiseg.engine.inference.maps import EVERY_KIND, MAP_KINDS, CaseMaps, allocate
-from napari_semiseg.engine.inference.native_grid import (
-    most_probable_classes,
-    own_maps,
-    real_numbers,
-)
+from napari_semiseg.engine.inference.distance_maps import fill_distances
+from napari_semiseg.engine.inference.maps import EVERY_KIND, MAP_KINDS, CaseMaps
+from napari_semiseg.engine.inference.native_grid import NativeMaps
 from napari_semiseg.engine.inference.stored_maps import store_maps
-from napari_semiseg.engine.inference.windows import OVERLAP, slide
+from napari_semiseg.engine.inference.windows import OVERLAP, blend
 from napari_semiseg.engine.methods.assembly import restore
 from napari_semiseg.engine.methods.contract import Method
-from napari_semiseg.engine.parts.signed_distance import exact_distance
+from napari_semiseg.engine.networks.folding import fold_batch_normalisation
 from napari_semiseg.engine.planning.machine import describe_machine
 from napari_semiseg.engine.sampling.model_grid import ModelGrid
-from napari_semiseg.engine.sampling.patch_cache import cache_cases, prepare_image
+from napari_semiseg.engine.sampling.model_image import model_image
+from napari_semiseg.engine.sampling.patch_cache import cache_cases
 from napari_semiseg.engine.study import Case, Study
-from napari_semiseg.engine.volumes import Geometry, Volume
+from napari_semiseg.engine.volumes import Volume
 from napari_semiseg.engine.volumes.label_editing import keep_largest_component
+from napari_semiseg.engine.volumes.large_arrays import allocate, release
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,7 @@ def predict_case(
     started: float | None = None,
     overlap: float = OVERLAP,
     largest_component: bool | None = None,
+    skip_air: bool = True,
 ) -> Generator[float, None, CaseMaps]:
     """Make the maps of one scan.
 
@@ -81,6 +81,8 @@ def predict_case(
         Share of a window that its neighbour sees again; less is faster and shows seams.
     largest_component : bool, optional
         Keep only the largest connected component of each class; as the plan says by default.
+    skip_air : bool
+        Take windows in the air around the patient for background without looking at them.
 
     Yields
     ------
@@ -93,59 +95,57 @@ def predict_case(
         On the scan's own grid.
     """
     started = time.perf_counter() if started is None else started
-    grid = ModelGrid.of(volume.geometry, method.plan.spacing)
-    image = prepare_image(volume.voxels, method.plan, grid)
-    blended = yield from slide(method, image, kinds, overlap)
-    values = method.plan.class_values
-    prediction = most_probable_classes(grid, blended.probabilities, values)
-    if method.plan.largest_component if largest_component is None else largest_component:
-        for value in values:
+    plan = method.plan
+    grid = ModelGrid.of(volume.geometry, plan.spacing)
+    image = model_image(volume.voxels, plan, grid)
+    air = AirBlocks.of(image) if skip_air else None
+    native = NativeMaps(grid, plan.class_values, method.native_maps)
+    for rows in blend(method, image, kinds, overlap, grid.slice_axis, air):
+        native.add(rows)
+        yield rows.share
+    prediction = native.arrays["prediction"]
+    if plan.largest_component if largest_component is None else largest_component:
+        for value in plan.class_values:
             keep_largest_component(prediction, value).apply(prediction)
     distance = None
     if "signed_distance" in kinds:
-        head = _on_scan(grid, blended.signed_distance)
-        distance = _signed_distance(method, volume.geometry, prediction, head)
-    uncertainty = _on_scan(grid, blended.uncertainty, 0.0, 1.0)
-    similarity = _on_scan(grid, blended.similarity, -1.0, 1.0)
-    disagreement = _on_scan(grid, blended.disagreement, 0.0, 1.0)
+        distance = _signed_distance(method, volume.geometry.spacing, native)
     return CaseMaps(
         case=case,
         geometry=volume.geometry,
         prediction=prediction,
-        uncertainty=None if uncertainty is None else uncertainty[0],
+        uncertainty=native.one_channel("uncertainty"),
         uncertainty_source=method.uncertainty_source,
         signed_distance=distance,
-        similarity=similarity,
-        disagreement=None if disagreement is None else disagreement[0],
-        native=own_maps(grid, blended.native, method.native_maps, values),
+        similarity=native.arrays.get("similarity"),
+        disagreement=native.one_channel("disagreement"),
+        native=native.own_maps(),
         seconds=time.perf_counter() - started,
     )
 
 
-def _on_scan(
-    grid: ModelGrid, maps: np.ndarray | None, low: float = -inf, high: float = inf
-) -> np.ndarray | None:
-    return None if maps is None else real_numbers(grid, maps, low, high)
-
-
-def _signed_distance(
-    method: Method, geometry: Geometry, prediction: np.ndarray, head: np.ndarray | None
-) -> np.ndarray:
+def _signed_distance(method: Method, spacing: Sequence[float], native: NativeMaps) -> np.ndarray:
     """Distance to each class's boundary in mm: the head's own where it speaks mm, else exact.
 
     A head without a unit still says where the boundary lies; the distance to that is measured.
     """
+    prediction, head = native.arrays["prediction"], native.arrays.get("signed_distance")
     if head is not None and method.signed_distance_reach is not None:
-        head *= method.signed_distance_reach
+        for channel in head:
+            channel *= method.signed_distance_reach
+            release(channel)
         return head
     values = method.plan.class_values
-    distances = allocate((len(values), *geometry.shape), np.float32)
-    extent = np.array(geometry.shape) * np.array(geometry.spacing)
-    farthest = float(np.linalg.norm(extent))
+    distances = allocate((len(values), *prediction.shape), np.float32)
     for index, value in enumerate(values):
-        inside = prediction == value if head is None else head[index] < 0
-        distance = exact_distance(inside, geometry.spacing)
-        distances[index] = np.clip(distance, -farthest, farthest)
+
+        def inside(rows: slice, index: int = index, value: int = value) -> np.ndarray:
+            return prediction[rows] == value if head is None else head[index, rows] < 0
+
+        fill_distances(distances[index], inside, spacing)
+        release(distances)
+        if head is not None:
+            release(head)
     return distances
 
 
@@ -156,6 +156,8 @@ def predict(
     kinds: Collection[str] = EVERY_KIND,
     device: str = "auto",
     store: bool = True,
+    overlap: float = OVERLAP,
+    skip_air: bool = True,
 ) -> Generator[Predicting | CasePredicted, None, None]:
     """Predict cases of a study with a trained run.
 
@@ -173,6 +175,10 @@ def predict(
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     store : bool
         Keep the maps in the study and mark unlabelled cases as predicted.
+    overlap : float
+        Share of a window that its neighbour sees again; less is faster and shows seams.
+    skip_air : bool
+        Take windows in the air around the patient for background without looking at them.
 
     Raises
     ------
@@ -187,12 +193,16 @@ def predict(
         )
     chosen = [study.case(name) for name in names]
     method, _ = restore(record.folder, describe_machine(device))
+    for network in method.networks().values():
+        fold_batch_normalisation(network)
     if method.prototypes is None and "similarity" in kinds:
         # A run that was killed never measured them; the labelled cases of now serve as well.
         labelled = cache_cases(study, method.plan, study.labelled_cases(), labels="all")
         method.prototypes = measure_prototypes(method, list(labelled))
     for index, case in enumerate(chosen):
-        maps = yield from predict_of_many(method, study, case, index, len(chosen), kinds)
+        maps = yield from predict_of_many(
+            method, study, case, index, len(chosen), kinds, overlap=overlap, skip_air=skip_air
+        )
         if store:
             store_maps(study, record.identifier, maps)
         yield CasePredicted(case.name, maps)
@@ -206,12 +216,14 @@ def predict_of_many(
     total: int,
     kinds: Collection[str],
     largest_component: bool | None = None,
+    overlap: float = OVERLAP,
+    skip_air: bool = True,
 ) -> Generator[Predicting, None, CaseMaps]:
     """Make the maps of one of several cases, telling how far the whole is."""
     started = time.perf_counter()
     volume = study.volume(case.name)
     work = predict_case(
-        method, case.name, volume, kinds, started, largest_component=largest_component
+        method, case.name, volume, kinds, started, overlap, largest_component, skip_air
     )
     while True:
         try:

@@ -15,15 +15,16 @@ import numpy as np
 import torch
 
 from napari_semiseg.engine.errors import StudyError
-from napari_semiseg.engine.inference.maps import allocate
 from napari_semiseg.engine.inference.windows import OVERLAP, slide, window_starts
 from napari_semiseg.engine.methods.contract import Method
 from napari_semiseg.engine.methods.curriculum import Curriculum
 from napari_semiseg.engine.methods.size_constrained import SizeConstrainedMethod
 from napari_semiseg.engine.parts.size_bounds import size_bounds
 from napari_semiseg.engine.sampling.model_grid import ModelGrid
-from napari_semiseg.engine.sampling.patch_cache import class_indices, prepare_image
+from napari_semiseg.engine.sampling.model_image import model_image
+from napari_semiseg.engine.sampling.patch_cache import class_indices
 from napari_semiseg.engine.volumes import Volume
+from napari_semiseg.engine.volumes.large_arrays import allocate
 
 NEGLIGIBLE = 1e-3  # of a window: a regressor is no better on empty slices
 SEGMENTING_SHARE = 0.9  # of the work
@@ -116,7 +117,7 @@ def size_profile(
     plan = method.plan
     grid = ModelGrid.of(volume.geometry, plan.spacing)
     slabs = _Slabs.of(grid, plan.patch)
-    image = prepare_image(volume.voxels, plan, grid)
+    image = model_image(volume.voxels, plan, grid)
     work = slide(method, image, kinds=())
     regresses = isinstance(expecting, Curriculum)
     blended = yield from _in_part(work, 0.0, SEGMENTING_SHARE if regresses else 1.0)

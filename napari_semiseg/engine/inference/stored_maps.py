@@ -6,13 +6,15 @@ not installed. `predict` stores and the desk reads, both on a worker's thread.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict
 
 import numpy as np
 
-from napari_semiseg.engine.inference.maps import MAP_KINDS, CaseMaps, NativeArray, allocate
+from napari_semiseg.engine.inference.maps import MAP_KINDS, CaseMaps, NativeArray
 from napari_semiseg.engine.methods.contract import NativeMap
 from napari_semiseg.engine.study import CaseState, StoredMap, Study
+from napari_semiseg.engine.volumes.large_arrays import allocate, release
 
 
 def store_maps(study: Study, run: str, maps: CaseMaps) -> None:
@@ -68,7 +70,10 @@ def load_maps(study: Study, run: str, case: str) -> CaseMaps:
 def _read(stored: StoredMap) -> np.ndarray:
     """Read a map, slab by slab where it goes to a file because it is large."""
     array = allocate(stored.array.shape, stored.array.dtype)
-    rows = stored.array.chunks[0]
-    for start in range(0, len(array), rows):
-        array[start : start + rows] = stored.array[start : start + rows]
+    channels: list[tuple[int, ...]] = [()] if array.ndim < 4 else [(n,) for n in range(len(array))]
+    rows = stored.array.chunks[-3]
+    for channel, start in itertools.product(channels, range(0, array.shape[-3], rows)):
+        part: tuple[int | slice, ...] = (*channel, slice(start, start + rows))
+        array[part] = stored.array[part]
+        release(array)
     return array

@@ -1,13 +1,14 @@
 """The model grid of a scan: turned to anatomical axes, resampled to the plan's voxel size.
 
 Networks see every scan with its axes in the order superior, anterior, right, whatever the order in
-its file, so that a study may mix orientations. Nothing on disk is turned: maps come back to the
-scan's own grid slab by slab. Used by the patch cache and by inference, on the worker's thread.
+its file, so that a study may mix orientations. Nothing on disk is turned: images come from the
+scan's own grid, and maps go back to it, slab by slab along the slices of the file, so that memory
+stays bounded. Used by the patch cache and by inference, on the worker's thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_semiseg.engine.volumes import Geometry
+from napari_semiseg.engine.volumes.large_arrays import SLAB_VOXELS, allocate, release, slabs
 
 ANTIALIAS_ABOVE = 1.25  # coarsening beyond this factor averages instead of interpolating
 
@@ -88,10 +90,58 @@ class ModelGrid:
         z, y, x = (slice(None, None, -1 if flip else 1) for flip in self.flips)
         return turned[..., z, y, x]
 
-    def resample_image(self, voxels: np.ndarray) -> np.ndarray:
-        """Bring an image (channels, z, y, x) to the model grid, float32."""
-        image = torch.from_numpy(np.ascontiguousarray(self.turn(voxels), dtype=np.float32))
-        return _resize(image, self.shape).numpy()
+    @property
+    def slice_axis(self) -> int:
+        """Model axis that runs along the slices of the scan's file, which lie apart on the disk."""
+        return self.axes.index(0)
+
+    def slices_first(self, voxels: np.ndarray) -> np.ndarray:
+        """View ``voxels`` (..., z, y, x) of the model grid with `slice_axis` before the others."""
+        return np.moveaxis(voxels, voxels.ndim - 3 + self.slice_axis, voxels.ndim - 3)
+
+    def extents_slices_first(self, extents: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Reorder ``extents`` of the model's axes as `slices_first` does."""
+        slices, *others = self.slice_axis, *(axis for axis in range(3) if axis != self.slice_axis)
+        return extents[slices], extents[others[0]], extents[others[1]]
+
+    def resample_image(
+        self,
+        voxels: np.ndarray,
+        convert: Callable[[np.ndarray], np.ndarray] | None = None,
+        numbers: int = SLAB_VOXELS,
+    ) -> np.ndarray:
+        """Bring an image to the model grid, slab by slab.
+
+        Parameters
+        ----------
+        voxels : ndarray
+            (channels, z, y, x) of the scan, any numeric type; may be a memory map.
+        convert : callable, optional
+            Applied to each slab (channels, slices, …) before it is resampled, to normalise it.
+        numbers : int
+            Bound on channels × voxels of one slab.
+
+        Returns
+        -------
+        ndarray
+            (channels, z, y, x) float32, in a file where it is large.
+        """
+        before = self.slices_first(self.turn(voxels))
+        shape = self.extents_slices_first(self.shape)
+        image = allocate((len(voxels), *shape), np.float32)
+        weights = _axis_weights(before.shape[1], shape[0])
+        coarsening = max(1.0, before[0].size / np.prod(shape))
+        for rows in slabs(image.shape, 1, int(numbers / coarsening)):
+            used = torch.nonzero(weights[rows].any(dim=0)).squeeze(1)
+            first, last = int(used[0]), int(used[-1]) + 1
+            block = before[:, first:last] if convert is None else convert(before[:, first:last])
+            slab = torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32))
+            if before.shape[1] != shape[0]:
+                slab = _weigh(slab, 1, weights[rows, first:last])
+            image[:, rows] = _resize(slab, (slab.shape[1], *shape[1:])).numpy()
+            release(image)
+            release(voxels)
+        return np.moveaxis(image, 1, 1 + self.slice_axis)
 
     def resample_label(self, label: np.ndarray, classes: int) -> np.ndarray:
         """Bring class indices (z, y, x) to the model grid by interpolating one class at a time.
@@ -116,53 +166,130 @@ class ModelGrid:
             resampled[better] = index
         return resampled
 
-    def slabs_to_native(self, maps: Tensor | np.ndarray, voxels: int = 8_000_000) -> Iterator[Slab]:
-        """Interpolate float maps from the model grid to the scan's grid, slab by slab.
+
+@dataclass(frozen=True)
+class Slab:
+    """Values for some slices of a scan.
+
+    Attributes
+    ----------
+    rows : slice
+        Which slices, counted along `ModelGrid.slice_axis` in the model's direction.
+    values : Tensor
+        (channels, slices, ., .) float32.
+    """
+
+    rows: slice
+    values: Tensor
+
+    def place(self, grid: ModelGrid, native: np.ndarray, values: np.ndarray) -> None:
+        """Put ``values`` ([channels,] slices, ., .) where they belong in a native array."""
+        turned = grid.slices_first(grid.turn(native))
+        turned[(slice(None),) * (values.ndim - 3) + (self.rows,)] = values
+        release(native)
+
+
+class WayBack:
+    """Interpolates maps from the model grid to the scan's grid as their rows come in.
+
+    Parameters
+    ----------
+    grid : ModelGrid
+        How the grids correspond.
+    numbers : int
+        Bound on channels × voxels of one slab.
+    """
+
+    def __init__(self, grid: ModelGrid, numbers: int = SLAB_VOXELS) -> None:
+        self._numbers = numbers
+        self._rows = grid.shape[grid.slice_axis]
+        self._native = grid.extents_slices_first(grid.turned_shape)
+        self._begun: np.ndarray | None = None  # the last row that came in
+        self._arrived = self._done = 0
+
+    def add(self, maps: np.ndarray) -> Iterator[Slab]:
+        """Take the next rows of the maps and interpolate all slices that they settle.
 
         Parameters
         ----------
-        maps : Tensor or ndarray
-            (channels, z, y, x) on the model grid; may be a memory map.
-        voxels : int
-            Bound on channels × voxels of one slab.
+        maps : ndarray
+            (channels, rows, ., .) of the model grid with its slice axis first; all rows come in
+            order, as many at a time as the caller likes.
 
         Yields
         ------
         Slab
-            Interpolated values and where they belong in an array turned by `turn`.
+            The next slices of the scan.
         """
-        depth, height, width = self.turned_shape
-        rows = max(1, voxels // max(1, len(maps) * height * width))
-        for start in range(0, depth, rows):
-            stop = min(depth, start + rows)
-            position = (np.arange(start, stop) + 0.5) * self.shape[0] / depth - 0.5
-            position = position.clip(0, self.shape[0] - 1)
-            low = np.floor(position).astype(int)
-            high = np.minimum(low + 1, self.shape[0] - 1)
-            first, last = int(low[0]), int(high[-1]) + 1
-            block = torch.as_tensor(np.asarray(maps[:, first:last]), dtype=torch.float32)
-            weight = torch.from_numpy((position - low).astype(np.float32))[:, None, None]
-            mixed = torch.lerp(block[:, low - first], block[:, high - first], weight)
-            if mixed.shape[-2:] != (height, width):
-                mixed = F.interpolate(mixed, (height, width), mode="bilinear")
-            yield Slab(slice(start, stop), mixed)
+        first = self._arrived - (self._begun is not None)
+        self._arrived += maps.shape[1]
+        depth, height, width = self._native
+        stop = depth if self._arrived == self._rows else self._settled(self._arrived)
+        ready = (len(maps), max(0, stop - self._done), height, width)
+        for part in slabs(ready, 1, self._numbers) if ready[1] else ():
+            rows = slice(self._done + part.start, self._done + part.stop)
+            yield Slab(rows, self._interpolated(maps, first, rows))
+        self._done = max(stop, self._done)
+        self._begun = maps[:, -1:].copy()
 
+    def _settled(self, arrived: int) -> int:
+        """Count the slices that lie before the middle of the last of ``arrived`` rows."""
+        position = self._positions(slice(0, self._native[0]))
+        return int(np.searchsorted(position, arrived - 1, side="right"))
 
-@dataclass(frozen=True)
-class Slab:
-    """Values (channels, rows, y, x) for some rows of a turned native array."""
+    def _positions(self, rows: slice) -> np.ndarray:
+        centres = (np.arange(rows.start, rows.stop) + 0.5) * self._rows / self._native[0] - 0.5
+        return centres.clip(0, self._rows - 1)
 
-    rows: slice
-    values: Tensor
+    def _interpolated(self, maps: np.ndarray, first: int, rows: slice) -> Tensor:
+        """Interpolate the slices ``rows`` between model rows, of which ``first`` is the last one."""
+        position = self._positions(rows)
+        low = np.floor(position).astype(int)
+        high = np.minimum(low + 1, self._rows - 1)
+        weight = torch.from_numpy((position - low).astype(np.float32))[:, None, None]
+        begin, end = int(low[0]), int(high[-1]) + 1
+        block = self._block(maps, begin - first, min(end, self._arrived) - first)
+        high = np.minimum(high - begin, block.shape[1] - 1)  # its weight is 0 where it is missing
+        mixed = torch.lerp(block[:, low - begin], block[:, high], weight)
+        if mixed.shape[-2:] != self._native[1:]:
+            mixed = F.interpolate(mixed, self._native[1:], mode="bilinear")
+        return mixed
+
+    def _block(self, maps: np.ndarray, begin: int, end: int) -> Tensor:
+        """Return rows counted from the last one of before, if there is one, else from the first."""
+        if self._begun is None:
+            return torch.from_numpy(np.array(maps[:, begin:end], np.float32))
+        new = maps[:, max(0, begin - 1) : end - 1]
+        rows = [self._begun, new] if begin == 0 else [new]
+        return torch.from_numpy(np.concatenate(rows, axis=1).astype(np.float32, copy=False))
 
 
 def _resize(image: Tensor, shape: tuple[int, int, int]) -> Tensor:
     """Resize (channels, z, y, x) axis by axis: average where it shrinks, interpolate where not."""
     for axis, extent in enumerate(shape, start=1):
         if image.shape[axis] != extent:
-            weights = _axis_weights(image.shape[axis], extent)
-            image = torch.movedim(torch.tensordot(image, weights, dims=([axis], [1])), -1, axis)
+            image = _weigh(image, axis, _axis_weights(image.shape[axis], extent))
     return image.contiguous()
+
+
+def _weigh(image: Tensor, axis: int, weights: Tensor) -> Tensor:
+    """Multiply an axis of ``image`` by ``weights`` (after, before), of which few are not zero.
+
+    Each voxel is the sum of a few others, always in the same order: a matrix product would round
+    differently in slabs of another size, and networks in bfloat16 make much of the last digit.
+    """
+    involved = weights != 0
+    first = involved.int().argmax(dim=1)
+    total: Tensor | None = None
+    for step in range(int(involved.sum(dim=1).max())):
+        index = (first + step).clamp_max(weights.shape[1] - 1)
+        share = weights.gather(1, index[:, None])[:, 0]
+        share[first + step > index] = 0.0
+        part = image.index_select(axis, index)
+        part *= share.reshape([-1 if other == axis else 1 for other in range(image.dim())])
+        total = part if total is None else total.add_(part)
+    assert total is not None
+    return total
 
 
 def _axis_weights(before: int, after: int) -> Tensor:

@@ -18,12 +18,17 @@ import numpy as np
 import zarr
 
 from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.study import storage
 from napari_semiseg.engine.study.storage import (
     STAGED_PREFIX,
     remove_abandoned,
     stage_array,
     sync_folder,
 )
+from napari_semiseg.engine.volumes.large_arrays import release
+
+SLAB_BYTES = 128 * 2**20
+"""Of a map that is written or read at a time; larger than a chunk."""
 
 _KIND = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -89,7 +94,7 @@ class MapStore:
                 f"A map cannot be of the kind '{kind}': use small letters, digits and underscores."
             )
         folder = self._case_folder(run, case)
-        staged = stage_array(folder, array, attributes)
+        staged = _stage(folder, array, attributes)
         target = folder / f"{kind}.zarr"
         former = folder / f"{STAGED_PREFIX}former-{staged.name.removeprefix(STAGED_PREFIX)}"
         try:
@@ -157,3 +162,35 @@ class MapStore:
         """
         for folder in self._folder.glob(f"*/maps/{case}"):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stage(folder: Path, array: np.ndarray, attributes: Mapping[str, Any]) -> Path:
+    """Stage a map slab by slab, so that of a large one in a file little is in memory at a time."""
+    rows = _rows_at_once(array)
+    staged = stage_array(folder, array[..., :rows, :, :] if array.ndim > 2 else array, attributes)
+    if array.ndim < 3 or rows >= array.shape[-3]:
+        return staged
+    try:
+        stored = zarr.open_array(staged, mode="r+")
+        for start in range(rows, array.shape[-3], rows):
+            stored.append(array[..., start : start + rows, :, :], axis=array.ndim - 3)
+            release(array)
+        for file in staged.rglob("*"):
+            if file.is_file():
+                with open(file, "rb+") as stream:
+                    os.fsync(stream.fileno())
+    except BaseException:
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
+    sync_folder(staged)
+    return staged
+
+
+def _rows_at_once(array: np.ndarray) -> int:
+    """Return how many slices of a map to write together: whole chunks of them."""
+    if array.ndim < 3:
+        return len(array)
+    channels = array[..., 0, 0, 0].size
+    slice_bytes = max(1, array.itemsize * array.shape[-1] * array.shape[-2])
+    chunk = max(1, storage.CHUNK_BYTES // slice_bytes)
+    return chunk * max(1, SLAB_BYTES // (chunk * slice_bytes * channels))

@@ -13,10 +13,13 @@ import nibabel as nib
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
+from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
+from nibabel.volumeutils import apply_read_scaling
 
 from napari_semiseg.engine.errors import BadScan
 from napari_semiseg.engine.volumes.geometry import Geometry, NiftiForms, is_usable_affine
+from napari_semiseg.engine.volumes.large_arrays import allocate, release, slabs
 
 READ_ERRORS = (OSError, EOFError, zlib.error, ValueError, ImageFileError, HeaderDataError)
 LENGTH_UNITS_IN_MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # metre, millimetre, micrometre
@@ -38,7 +41,7 @@ def read_nifti(path: Path) -> tuple[np.ndarray, Geometry]:
     Returns
     -------
     voxels : ndarray, shape (channels, z, y, x)
-        The stored integers where the header has no scaling, else float32.
+        The stored integers where the header has no scaling, else float32; in a file where it is large.
     geometry : Geometry
         The file's own grid, with the header's forms.
 
@@ -67,6 +70,33 @@ def read_nifti(path: Path) -> tuple[np.ndarray, Geometry]:
     except READ_ERRORS as error:
         raise _unreadable(path, error) from error
     return _channels_first(path, voxels), geometry
+
+
+def save_nifti(path: Path, voxels: np.ndarray, geometry: Geometry) -> None:
+    """Write a NIfTI image on exactly the grid of ``geometry``, slab by slab.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.nii`` or ``.nii.gz`` file.
+    voxels, geometry
+        As for `nifti_image`; large voxels of `allocate` do not stay in memory.
+
+    Raises
+    ------
+    OSError
+        The disk refuses.
+    """
+    image = nifti_image(voxels, geometry)
+    image.header.set_slope_inter(1.0, 0.0)
+    with ImageOpener(str(path), "wb") as stream:
+        image.header.write_to(stream)
+        stream.write(bytes(image.header.get_data_offset() - stream.tell()))
+        # voxels (channel, z, y, x) lie one after the other as the file wants them
+        for channel in voxels if voxels.ndim == 4 else [voxels]:
+            for part in slabs(channel.shape):
+                stream.write(channel[part].tobytes())
+                release(channel)
 
 
 def nifti_image(voxels: np.ndarray, geometry: Geometry) -> nib.Nifti1Image:
@@ -109,10 +139,26 @@ def _stored_or_scaled(image: nib.Nifti1Image, stored: np.dtype) -> np.ndarray:
     proxy = image.dataobj
     assert isinstance(proxy, ArrayProxy)  # what nibabel.load always gives
     is_scaled = (proxy.slope, proxy.inter) != (1, 0)
-    if stored.kind in "iu" and not is_scaled:
-        voxels = proxy.get_unscaled()
-        return np.asarray(voxels, dtype=voxels.dtype.newbyteorder("="))
-    return np.asarray(proxy, dtype=np.float32)
+    kept = stored.newbyteorder("=") if stored.kind in "iu" and not is_scaled else np.dtype("f4")
+    voxels = allocate((int(np.prod(proxy.shape, dtype=np.int64)),), kept)
+    with ImageOpener(proxy.file_like) as stream:
+        stream.seek(proxy.offset)
+        for part in slabs(voxels.shape):
+            read = _read_exactly(stream, (part.stop - part.start) * stored.itemsize)
+            numbers = np.frombuffer(read, stored)
+            if is_scaled:
+                numbers = apply_read_scaling(numbers, proxy.slope, proxy.inter)
+            voxels[part] = numbers
+            release(voxels)
+    return voxels.reshape(proxy.shape, order="F")
+
+
+def _read_exactly(stream: ImageOpener, size: int) -> bytes:
+    """Read ``size`` bytes; a file that has fewer is cut off."""
+    read = stream.read(size)
+    if len(read) < size:
+        raise EOFError(f"Expected {size} bytes more, got {len(read)}")
+    return read
 
 
 def _channels_first(path: Path, voxels: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Scans and labels from disk, each on its own grid, checked before anybody works with them.
 
-Called by the study, by imports and by the command line, on any thread; a scan is read whole into
-memory. Every problem of a file is one sentence with its path.
+Called by the study, by imports and by the command line, on any thread. Large NIfTI scans are read slab
+by slab into a temporary file, others whole into memory. Every problem of a file is one sentence with
+its path.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from napari_semiseg.engine.volumes.dicom import read_series
 from napari_semiseg.engine.volumes.formats import READABLE, FileFormat, image_format
 from napari_semiseg.engine.volumes.geometry import Geometry, describe_difference
 from napari_semiseg.engine.volumes.itk import read_itk
+from napari_semiseg.engine.volumes.large_arrays import release, slabs
 from napari_semiseg.engine.volumes.nifti import read_nifti
 from napari_semiseg.engine.volumes.scans import ScanSource
 from napari_semiseg.engine.volumes.volume import LabelVolume, Volume
@@ -172,14 +174,16 @@ def _require_finite(volume: Volume, paths: tuple[Path, ...]) -> None:
         return
     count, first = 0, None
     for channel, voxels in enumerate(volume.voxels):
-        is_finite = np.isfinite(voxels)
-        missing = is_finite.size - int(np.count_nonzero(is_finite))
-        if missing and first is None:
-            z, y, x = np.unravel_index(int(np.argmin(is_finite)), is_finite.shape)
-            first = f"x {x}, y {y}, z {z}" + (
-                f" of {volume.channel_names[channel]}" if len(volume.voxels) > 1 else ""
-            )
-        count += missing
+        for rows in slabs(voxels.shape):
+            is_finite = np.isfinite(voxels[rows])
+            missing = is_finite.size - int(np.count_nonzero(is_finite))
+            if missing and first is None:
+                z, y, x = np.unravel_index(int(np.argmin(is_finite)), is_finite.shape)
+                first = f"x {x}, y {y}, z {rows.start + z}" + (
+                    f" of {volume.channel_names[channel]}" if len(volume.voxels) > 1 else ""
+                )
+            count += missing
+            release(voxels)
     if count:
         place = paths[0] if len(paths) == 1 else paths[0].parent
         voxel = "voxel that is" if count == 1 else "voxels that are"

@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its own customary name
 
@@ -24,7 +23,7 @@ from napari_semiseg.engine.volumes.class_names import (
 from napari_semiseg.engine.volumes.formats import WRITABLE, FileFormat, image_format, image_suffix
 from napari_semiseg.engine.volumes.geometry import Geometry
 from napari_semiseg.engine.volumes.itk import itk_image
-from napari_semiseg.engine.volumes.nifti import nifti_image
+from napari_semiseg.engine.volumes.nifti import save_nifti
 
 LARGEST_CLASS_VALUE = int(np.iinfo(np.uint16).max)
 
@@ -136,7 +135,7 @@ def _writer(
     """Return what writes the image to a given path, in the format of the final name."""
 
     def write_nifti(target: Path) -> None:
-        nib.save(nifti_image(voxels, geometry), target)
+        save_nifti(target, voxels, geometry)
 
     def write_itk(target: Path) -> None:
         image = itk_image(voxels, geometry)

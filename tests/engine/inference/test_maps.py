@@ -1,36 +1,9 @@
-"""Large arrays live in files that go with them."""
-
-import gc
-from pathlib import Path
+"""The maps of a case are listed in their order."""
 
 import numpy as np
 
-from napari_semiseg.engine.inference import maps
-from napari_semiseg.engine.inference.maps import CaseMaps, NativeArray, allocate
+from napari_semiseg.engine.inference.maps import CaseMaps, NativeArray
 from napari_semiseg.engine.methods.contract import NativeMap
-
-
-def test_small_arrays_are_made_in_memory():
-    array = allocate((2, 3), np.float32)
-    assert not isinstance(array, np.memmap)
-    assert not array.any()
-
-
-def test_large_arrays_are_made_in_a_file_that_goes_with_the_last_view(monkeypatch):
-    monkeypatch.setattr(maps, "IN_MEMORY", 100)
-    array = allocate((10, 10, 10), np.float32)
-    assert isinstance(array, np.memmap)
-    assert not array.any()
-    path = Path(array.filename)
-    view = array[3:]
-    del array
-    gc.collect()
-    view[...] = 2
-    assert path.exists()
-    assert (view == 2).all()
-    del view
-    gc.collect()
-    assert not path.exists()
 
 
 def test_only_the_maps_that_are_there_are_listed():

@@ -8,7 +8,7 @@ import scipy.ndimage
 import torch
 
 from napari_semiseg.engine.errors import ScanMissing, StudyError, TrainingError
-from napari_semiseg.engine.inference import maps, prediction
+from napari_semiseg.engine.inference import native_grid, prediction
 from napari_semiseg.engine.inference.maps import EVERY_KIND, MAP_KINDS, NATIVE
 from napari_semiseg.engine.inference.prediction import (
     CasePredicted,
@@ -23,6 +23,7 @@ from napari_semiseg.engine.parts.signed_distance import exact_distance
 from napari_semiseg.engine.study import CaseState
 from napari_semiseg.engine.training.loop import train
 from napari_semiseg.engine.training.settings import TrainingSettings
+from napari_semiseg.engine.volumes import large_arrays
 from tests.engine.inference.known_answers import (
     Threshold,
     TwoAnswers,
@@ -199,7 +200,7 @@ def test_large_maps_live_in_files_with_the_same_values(monkeypatch, head):
     volume = make_volume(blob(), "LPI")
     method = TwoAnswers(make_plan(), head=head, reach=reach)
     expected = maps_of(method, volume, EVERY_KIND).arrays()
-    monkeypatch.setattr(maps, "IN_MEMORY", 1000)
+    monkeypatch.setattr(large_arrays, "IN_MEMORY", 1000)
     found = maps_of(method, volume, EVERY_KIND).arrays()
     assert list(found) == list(expected)
     assert len(found) == len(MAP_KINDS) + len(TwoAnswers.native_maps)
@@ -212,10 +213,7 @@ def test_the_way_back_goes_slab_by_slab_with_the_same_values(monkeypatch):
     volume = make_volume(blob(), "SRA")
     method = TwoAnswers(make_plan(spacing=(2.0, 1.5, 1.0)))
     expected = maps_of(method, volume, EVERY_KIND).arrays()
-    original = prediction.ModelGrid.slabs_to_native
-    monkeypatch.setattr(
-        prediction.ModelGrid, "slabs_to_native", lambda grid, array: original(grid, array, 500)
-    )
+    monkeypatch.setattr(native_grid.NativeMaps.__init__, "__defaults__", ((), 500))
     found = maps_of(method, volume, EVERY_KIND).arrays()
     for kind, array in found.items():
         np.testing.assert_allclose(array, expected[kind], atol=1e-6, err_msg=kind)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from napari_semiseg.engine.errors import StudyError
-from napari_semiseg.engine.inference import maps as map_arrays
 from napari_semiseg.engine.inference.maps import EVERY_KIND, MAP_KINDS
 from napari_semiseg.engine.inference.prediction import predict_case
 from napari_semiseg.engine.inference.stored_maps import load_maps, store_maps
 from napari_semiseg.engine.study import CaseState
+from napari_semiseg.engine.volumes import large_arrays
 from tests.engine.inference.known_answers import Threshold, TwoAnswers, finish, make_plan
 from tests.engine.small_study import make_study
 
@@ -63,7 +63,7 @@ def test_maps_of_unknown_kinds_without_a_description_are_passed_over(study):
 def test_large_maps_are_read_into_files(study, monkeypatch):
     maps = predicted(study)
     store_maps(study, run_of(study), maps)
-    monkeypatch.setattr(map_arrays, "IN_MEMORY", 1000)
+    monkeypatch.setattr(large_arrays, "IN_MEMORY", 1000)
     for kind, array in load_maps(study, run_of(study), "case_01").arrays().items():
         assert isinstance(array, np.memmap), kind
         np.testing.assert_array_equal(array, maps.arrays()[kind], err_msg=kind)

@@ -8,10 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_semiseg.engine.inference import maps
+from napari_semiseg.engine.inference.air import AirBlocks
+from napari_semiseg.engine.inference.canvas import gaussian_weights
 from napari_semiseg.engine.inference.maps import EVERY_KIND, MAP_KINDS
-from napari_semiseg.engine.inference.windows import gaussian_weights, slide, window_starts
+from napari_semiseg.engine.inference.windows import blend, slide, split, window_starts
 from napari_semiseg.engine.parts.prototypes import cosine_similarity_map
+from napari_semiseg.engine.volumes import large_arrays
 from tests.engine.inference.known_answers import (
     CoarseFeatures,
     Threshold,
@@ -203,8 +205,71 @@ def test_a_class_never_seen_is_like_nothing_with_coarse_features_too():
 def test_large_scans_are_blended_in_a_file_with_the_same_result(monkeypatch):
     image = np.random.default_rng(0).random((1, 21, 10, 15)).astype(np.float32)
     _, expected = finish(slide(Threshold(make_plan()), image))
-    monkeypatch.setattr(maps, "IN_MEMORY", 1000)
+    monkeypatch.setattr(large_arrays, "IN_MEMORY", 1000)
     _, found = finish(slide(Threshold(make_plan()), image))
     assert isinstance(found.probabilities, np.memmap)
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
     np.testing.assert_array_equal(found.similarity, expected.similarity)
+
+
+def gathered(method, image, **how):
+    rows = [
+        (part.share, part.values.copy())
+        for part in blend(method, np.asarray(image, np.float32), EVERY_KIND, **how)
+    ]
+    return np.concatenate([values for _, values in rows], axis=1), [share for share, _ in rows]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("shape", [(21, 30, 25), (5, 23, 9), (8, 8, 8), (40, 3, 8)])
+def test_walking_along_any_axis_gives_the_same_maps_row_by_row(axis, shape):
+    image = np.random.default_rng(0).random((1, *shape)).astype(np.float32)
+    method = TwoAnswers(make_plan((8, 6, 10)), head=True)
+    expected = finish(slide(method, image, EVERY_KIND))[1]
+    found, shares = gathered(method, image, axis=axis)
+    found = np.moveaxis(found, 1, 1 + axis)
+    np.testing.assert_allclose(found[:2], expected.probabilities, atol=1e-6)
+    np.testing.assert_allclose(found[-1:], expected.native["kept"], atol=1e-6)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+def test_only_a_few_rows_are_held_at_a_time():
+    method = Threshold(make_plan((8, 8, 8)).model_copy(update={"window_batch": 2}))
+    image = np.random.default_rng(0).random((1, 100, 16, 16)).astype(np.float32)
+    rows = [part.values.shape[1] for part in blend(method, image)]
+    assert sum(rows) == 100
+    assert max(rows) <= 8
+
+
+def image_with_air(shape=(60, 32, 48)):
+    """Return noise around a ball that is in the lower third of the scan."""
+    image = np.random.default_rng(0).normal(0, 0.005, (1, *shape)).astype(np.float32)
+    image[0, 8:20, 10:22, 18:30] = 1.0
+    return image
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_windows_in_the_air_are_background_without_being_looked_at(axis):
+    image = image_with_air()
+    everywhere, there = TwoAnswers(make_plan(), head=True), TwoAnswers(make_plan(), head=True)
+    whole, _ = gathered(everywhere, image, axis=axis)
+    found, shares = gathered(there, image, axis=axis, air=AirBlocks.of(image))
+    assert sum(shape[0] for shape in there.seen) < 0.6 * sum(shape[0] for shape in everywhere.seen)
+    assert found.shape == whole.shape
+    np.testing.assert_allclose(found[0], whole[0], atol=1e-6)
+    assert (found[-1] == 0).any()  # a share where nobody looked
+    assert shares[-1] == 1.0
+
+
+def test_maps_say_background_where_nobody_looked():
+    image, method = image_with_air(), TwoAnswers(make_plan(), head=True)
+    for rows in blend(method, image, EVERY_KIND, air=AirBlocks.of(image)):
+        if rows.values.shape[1]:
+            corner = rows.values[:, -1, 0, 0].copy()
+    far = split(corner, rows.channels)
+    assert far["probabilities"].tolist() == [1, 0]
+    assert far["uncertainty"] == far["disagreement"] == far["kept"] == far["mask"] == 0
+    assert far["similarity"].tolist() == far["likeness"].tolist() == [1, -1]
+    assert far["signed_distance"] == 1
+    assert far["border"] == 12

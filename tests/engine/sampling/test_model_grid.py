@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff
 
-from napari_semiseg.engine.sampling.model_grid import ModelGrid
+from napari_semiseg.engine.sampling.model_grid import ModelGrid, WayBack
 from napari_semiseg.engine.volumes import Geometry
 
 ORIENTATIONS = [
@@ -40,16 +40,19 @@ def test_every_orientation_is_turned_to_superior_anterior_right(codes):
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPI", "ASR", "IPL"])
-@pytest.mark.parametrize("spacing", [(3.0, 2.0, 1.0), (4.1, 2.0, 1.6)])
-def test_maps_come_back_to_the_native_grid_of_any_orientation(codes, spacing):
+@pytest.mark.parametrize("spacing", [(3.0, 2.0, 1.0), (4.1, 2.0, 1.6), (2.2, 1.5, 0.7)])
+@pytest.mark.parametrize("step", [1, 3, 100])
+def test_maps_come_back_to_the_native_grid_of_any_orientation(codes, spacing, step):
     _, voxels, affine = reoriented(codes, shape=(16, 18, 20))
     z, y, x = np.meshgrid(*[np.linspace(0, 1, n) for n in voxels.shape[::-1]], indexing="ij")
     smooth = (z + 2 * y + 3 * x).astype(np.float32)
     grid = ModelGrid.of(geometry(voxels, affine), spacing)
     model = grid.resample_image(smooth[None])
     native = np.zeros(grid.native_shape, np.float32)
-    for slab in grid.slabs_to_native(model, voxels=700):
-        grid.turn(native)[slab.rows] = slab.values[0]
+    rows, way_back = grid.slices_first(model), WayBack(grid, 700)
+    for first in range(0, rows.shape[1], step):
+        for slab in way_back.add(rows[:, first : first + step]):
+            slab.place(grid, native, slab.values[0].numpy())
     inner = (slice(3, -3),) * 3
     np.testing.assert_allclose(native[inner], smooth[inner], atol=0.03)
 
@@ -83,3 +86,37 @@ def test_ignored_voxels_stay_ignored():
 def test_a_single_slice_stays_a_single_slice():
     geometry_2d = Geometry((1, 30, 40), np.diag([1.0, 1.0, 5.0, 1.0]), None)
     assert ModelGrid.of(geometry_2d, (1.0, 2.0, 2.0)).shape == (1, 15, 20)
+
+
+@pytest.mark.parametrize("step", [1, 2, 5, 50])
+@pytest.mark.parametrize("spacing", [(0.6, 1.0, 1.0), (1.0, 1.0, 1.0), (2.9, 1.3, 1.0)])
+def test_rows_that_come_in_parts_give_the_same_slices_as_all_at_once(step, spacing):
+    grid = ModelGrid.of(Geometry((23, 8, 9), np.eye(4), None), spacing)
+    maps = np.random.default_rng(0).random((3, *grid.shape)).astype(np.float32)
+    (whole,) = WayBack(grid).add(maps)
+    way_back = WayBack(grid)
+    parts = [
+        slab
+        for first in range(0, grid.shape[0], step)
+        for slab in way_back.add(maps[:, first : first + step])
+    ]
+    rows = np.concatenate([np.arange(23)[part.rows] for part in parts])
+    np.testing.assert_array_equal(rows, np.arange(23))
+    found = np.concatenate([part.values for part in parts], axis=1)
+    np.testing.assert_allclose(found, whole.values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("spacing", [(2.9, 1.3, 1.0), (0.6, 2.0, 0.7), (5.0, 4.0, 3.1)])
+def test_the_size_of_the_slabs_changes_not_a_single_bit_of_an_image(spacing):
+    grid = ModelGrid.of(Geometry((45, 38, 51), np.eye(4), None), spacing)
+    image = np.random.default_rng(0).normal(size=(2, 45, 38, 51)).astype(np.float32)
+    whole = grid.resample_image(image)
+    for numbers in (1, 9_000, 70_000):
+        np.testing.assert_array_equal(grid.resample_image(image, numbers=numbers), whole)
+
+
+def test_a_coarser_voxel_is_the_mean_of_what_it_covers():
+    grid = ModelGrid.of(Geometry((6, 4, 4), np.eye(4), None), (3.0, 2.0, 2.0))
+    image = np.random.default_rng(0).normal(size=(1, 6, 4, 4)).astype(np.float32)
+    means = image.reshape(1, 2, 3, 2, 2, 2, 2).mean(axis=(2, 4, 6))
+    np.testing.assert_allclose(grid.resample_image(image), means, atol=1e-6)

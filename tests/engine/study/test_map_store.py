@@ -40,6 +40,45 @@ def test_a_map_of_several_chunks_comes_back_whole(
     np.testing.assert_array_equal(stored.array[...], values)
 
 
+@pytest.mark.parametrize("shape", [(25, 7, 8), (3, 25, 7, 8)])
+@pytest.mark.parametrize("chunk_slices", [1, 4])
+def test_a_map_that_is_written_slab_by_slab_has_the_same_chunks_and_values(
+    study: Study, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], chunk_slices: int
+) -> None:
+    monkeypatch.setattr(
+        "napari_semiseg.engine.study.storage.CHUNK_BYTES", chunk_slices * 7 * 8 * 4 + 9
+    )
+    run = study.create_run("dtc", {}, 0)
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    study.save_map(run, "a", "whole", values)
+    monkeypatch.setattr("napari_semiseg.engine.study.map_store.SLAB_BYTES", 2000)
+    study.save_map(run, "a", "slabs", values, unit="mm")
+    whole = study.load_map(run, "a", "whole").array
+    stored = study.load_map(run, "a", "slabs")
+    assert stored.array.chunks == whole.chunks
+    assert stored.attributes == {"unit": "mm"}
+    np.testing.assert_array_equal(stored.array[...], values)
+
+
+def test_a_disk_that_fills_up_between_two_slabs_leaves_the_former_map(
+    study: Study, drawn: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = study.create_run("dtc", {}, 0)
+    study.save_map(run, "a", "prediction", drawn)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_semiseg.engine.study.storage.CHUNK_BYTES", 1)
+    monkeypatch.setattr("napari_semiseg.engine.study.map_store.SLAB_BYTES", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("zarr.Array.append", full)
+        with pytest.raises(StudyError, match="is full"):
+            study.save_map(run, "a", "prediction", drawn * 0)
+    np.testing.assert_array_equal(study.load_map(run, "a", "prediction").array[...], drawn)
+    assert len(list((run.folder / "maps" / "1").iterdir())) == 1
+
+
 def test_a_map_that_was_never_predicted_is_told(study: Study) -> None:
     run = study.create_run("dtc", {}, 0)
     assert study.maps(run, "a") == []

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from napari_semiseg.engine.errors import BadScan
-from napari_semiseg.engine.volumes import Geometry, read_label, read_volume, write_label, write_map
+from napari_semiseg.engine.volumes import (
+    Geometry,
+    large_arrays,
+    read_label,
+    read_volume,
+    write_label,
+    write_map,
+)
+from napari_semiseg.engine.volumes.nifti import nifti_image, read_nifti, save_nifti
 
 SHAPE_XYZ = (4, 5, 6)
 LABEL = np.random.default_rng(1).integers(0, 3, SHAPE_XYZ[::-1], dtype=np.uint8)
@@ -246,3 +254,29 @@ def test_a_header_without_a_grid_is_refused(tmp_path):
     save_scan(tmp_path / "scan.nii", np.diag([1.0, 0.0, 1.0, 1.0]), qform=0)
     with pytest.raises(BadScan, match="usable voxel grid"):
         read_volume(tmp_path / "scan.nii")
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("slope", [None, (0.5, -1024.0)])
+def test_slabs_and_files_change_no_number(tmp_path, monkeypatch, suffix, slope):
+    values = np.random.default_rng(0).integers(-900, 900, (7, 9, 11, 2)).astype(">i2")
+    image = nib.Nifti1Image(values, np.eye(4))
+    if slope is not None:
+        image.header.set_slope_inter(*slope)
+    path = tmp_path / f"scan{suffix}"
+    nib.save(image, path)
+    whole, _ = read_nifti(path)
+    monkeypatch.setattr(large_arrays, "IN_MEMORY", 100)
+    monkeypatch.setattr(large_arrays.slabs, "__defaults__", (0, 100))
+    slabs, geometry = read_nifti(path)
+    np.testing.assert_array_equal(slabs, whole)
+    assert slabs.dtype == whole.dtype
+    expected = np.asarray(nib.load(path).dataobj, np.float32).transpose()
+    np.testing.assert_array_equal(whole, expected)
+    save_nifti(tmp_path / "again.nii.gz", slabs, geometry)
+    np.testing.assert_array_equal(read_nifti(tmp_path / "again.nii.gz")[0], whole)
+    with nib.openers.ImageOpener(str(tmp_path / "again.nii.gz")) as stream:
+        written = stream.read()
+    plain = tmp_path / "plain.nii"
+    nib.save(nifti_image(slabs, geometry), plain)
+    assert written == plain.read_bytes()
