@@ -21,9 +21,7 @@ from napari_semiseg.engine.evaluation.metrics import (
     measure_case,
 )
 from napari_semiseg.engine.evaluation.recorded import record_case
-from napari_semiseg.engine.inference.prediction import Predicting, predict_of_many
-from napari_semiseg.engine.methods.assembly import restore
-from napari_semiseg.engine.planning.machine import describe_machine
+from napari_semiseg.engine.inference.prediction import Predicting, method_to_ask, predict_of_many
 from napari_semiseg.engine.study import Study
 
 SCORES = ("dice", "hd95", "asd")
@@ -137,7 +135,7 @@ def evaluate(
             f"Study “{study.name}” has no held-out scan with a label to measure on; lock some "
             "labelled scans away (--held-out) before training."
         )
-    method, _ = restore(record.folder, describe_machine(device))
+    method = method_to_ask(record.folder, device)
     measured: dict[str, CaseMetrics] = {}
     for index, case in enumerate(cases):
         maps = yield from predict_of_many(

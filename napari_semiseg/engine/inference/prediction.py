@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -192,9 +193,7 @@ def predict(
             f"Study “{study.name}” has no unlabelled scan to predict; name the cases to predict."
         )
     chosen = [study.case(name) for name in names]
-    method, _ = restore(record.folder, describe_machine(device))
-    for network in method.networks().values():
-        fold_batch_normalisation(network)
+    method = method_to_ask(record.folder, device)
     if method.prototypes is None and "similarity" in kinds:
         # A run that was killed never measured them; the labelled cases of now serve as well.
         labelled = cache_cases(study, method.plan, study.labelled_cases(), labels="all")
@@ -206,6 +205,27 @@ def predict(
         if store:
             store_maps(study, record.identifier, maps)
         yield CasePredicted(case.name, maps)
+
+
+def method_to_ask(folder: Path, device: str = "auto") -> Method:
+    """Restore the method of a run for answering only, which is quicker; it cannot be trained on.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+
+    Raises
+    ------
+    StudyError
+        There is no checkpoint, or it cannot be read.
+    """
+    method, _ = restore(folder, describe_machine(device))
+    for network in method.networks().values():
+        fold_batch_normalisation(network)
+    return method
 
 
 def predict_of_many(

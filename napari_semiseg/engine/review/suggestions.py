@@ -17,11 +17,9 @@ import numpy as np
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.inference.maps import CaseMaps
-from napari_semiseg.engine.inference.prediction import predict_of_many
+from napari_semiseg.engine.inference.prediction import method_to_ask, predict_of_many
 from napari_semiseg.engine.inference.stored_maps import load_maps
-from napari_semiseg.engine.methods.assembly import restore
 from napari_semiseg.engine.methods.contract import Method
-from napari_semiseg.engine.planning.machine import describe_machine
 from napari_semiseg.engine.review.answer_measures import measure_answer
 from napari_semiseg.engine.review.case_features import (
     read_arrays,
@@ -236,7 +234,7 @@ class _Look:
 
     @cached_property
     def method(self) -> Method:
-        return restore(self.run.folder, describe_machine(self.device))[0]
+        return method_to_ask(self.run.folder, self.device)
 
     def features(self, case: Case) -> np.ndarray:
         """Return the features of a case, (F,)."""

@@ -20,8 +20,8 @@ import numpy as np
 
 from napari_semiseg.engine.errors import StudyError, TrainingError
 from napari_semiseg.engine.planning.plan import Plan
-from napari_semiseg.engine.sampling.intensity import normalise
 from napari_semiseg.engine.sampling.model_grid import ModelGrid
+from napari_semiseg.engine.sampling.model_image import model_image
 from napari_semiseg.engine.study import Case, Study
 
 IGNORED = 255  # class index of voxels that no loss counts
@@ -148,11 +148,6 @@ def cache_cases(
         yield CachedCase(case.name, hold(image), hold(label_file), foreground, grid, distance)
 
 
-def prepare_image(voxels: np.ndarray, plan: Plan, grid: ModelGrid) -> np.ndarray:
-    """Normalise ``voxels`` (channels, z, y, x) and bring them to the model grid, float32."""
-    return grid.resample_image(normalise(voxels, plan.normalisation))
-
-
 def class_indices(label: np.ndarray, class_values: tuple[int, ...]) -> np.ndarray:
     """Turn the study's class values into indices 0…C − 1; unknown values become `IGNORED`."""
     table = np.full(max(int(label.max()) + 1, 256), IGNORED, np.uint8)
@@ -163,7 +158,7 @@ def class_indices(label: np.ndarray, class_values: tuple[int, ...]) -> np.ndarra
 
 
 def _image(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> np.ndarray:
-    return prepare_image(study.volume(case.name).voxels, plan, grid).astype(np.float16)
+    return model_image(study.volume(case.name).voxels, plan, grid).astype(np.float16)
 
 
 def _label(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> Path:

@@ -12,10 +12,9 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study import storage
@@ -26,6 +25,9 @@ from napari_semiseg.engine.study.storage import (
     sync_folder,
 )
 from napari_semiseg.engine.volumes.large_arrays import release
+
+if TYPE_CHECKING:
+    import zarr
 
 SLAB_BYTES = 128 * 2**20
 """Of a map that is written or read at a time; larger than a chunk."""
@@ -128,6 +130,8 @@ class MapStore:
         StoredMap or None
             None where the run has no such map of the case.
         """
+        import zarr  # here, so that the desk opens sooner
+
         folder = self._case_folder(run, case) / f"{kind}.zarr"
         if not folder.is_dir():
             return None
@@ -166,6 +170,8 @@ class MapStore:
 
 def _stage(folder: Path, array: np.ndarray, attributes: Mapping[str, Any]) -> Path:
     """Stage a map slab by slab, so that of a large one in a file little is in memory at a time."""
+    import zarr  # here, so that the desk opens sooner
+
     rows = _rows_at_once(array)
     staged = stage_array(folder, array[..., :rows, :, :] if array.ndim > 2 else array, attributes)
     if array.ndim < 3 or rows >= array.shape[-3]:

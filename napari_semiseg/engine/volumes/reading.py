@@ -19,7 +19,6 @@ from napari_semiseg.engine.volumes.formats import READABLE, FileFormat, image_fo
 from napari_semiseg.engine.volumes.geometry import Geometry, describe_difference
 from napari_semiseg.engine.volumes.itk import read_itk
 from napari_semiseg.engine.volumes.large_arrays import release, slabs
-from napari_semiseg.engine.volumes.nifti import read_nifti
 from napari_semiseg.engine.volumes.scans import ScanSource
 from napari_semiseg.engine.volumes.volume import LabelVolume, Volume
 
@@ -134,6 +133,8 @@ def _read_file(path: Path) -> tuple[np.ndarray, Geometry, dict[str, str]]:
     if file_format is None:
         raise BadScan(f"{path} is in no readable format; export it as {READABLE}.")
     if file_format is FileFormat.NIFTI:
+        from napari_semiseg.engine.volumes.nifti import read_nifti  # so that the desk opens sooner
+
         voxels, geometry = read_nifti(path)
         return voxels, geometry, {}
     return read_itk(path)

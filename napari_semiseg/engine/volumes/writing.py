@@ -23,7 +23,6 @@ from napari_semiseg.engine.volumes.class_names import (
 from napari_semiseg.engine.volumes.formats import WRITABLE, FileFormat, image_format, image_suffix
 from napari_semiseg.engine.volumes.geometry import Geometry
 from napari_semiseg.engine.volumes.itk import itk_image
-from napari_semiseg.engine.volumes.nifti import save_nifti
 
 LARGEST_CLASS_VALUE = int(np.iinfo(np.uint16).max)
 
@@ -135,6 +134,8 @@ def _writer(
     """Return what writes the image to a given path, in the format of the final name."""
 
     def write_nifti(target: Path) -> None:
+        from napari_semiseg.engine.volumes.nifti import save_nifti  # so that the desk opens sooner
+
         save_nifti(target, voxels, geometry)
 
     def write_itk(target: Path) -> None:

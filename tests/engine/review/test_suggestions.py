@@ -59,7 +59,7 @@ def test_looking_again_reads_what_was_kept_and_says_the_same(study, monkeypatch)
     def refuse(*_):
         raise AssertionError("measured twice")
 
-    monkeypatch.setattr(suggestions, "restore", refuse)
+    monkeypatch.setattr(suggestions, "method_to_ask", refuse)
     assert suggest(study)[1] == first
 
 
