@@ -225,6 +225,38 @@ def _fix(stage: Stage) -> None:
     stage.settle()
 
 
+def accept_one_part(stage: Stage) -> None:
+    """Accept one part."""
+    page, hands, reviewing = stage.desk.review_page, stage.hands, stage.session.reviewing
+    stage.turn_to("Review")
+    following = reviewing.next_case(stage.session.labelling.shown)
+    assert following is not None
+    hands.click_row(page.table, row_of(page.table, following), twice=True)
+    _await_prediction(stage)
+    hands.click(page.regions.switch)
+    stage.wait(lambda: reviewing.regions.reason_against() is None, "the parts")
+    hands.key(Qt.Key.Key_P)
+    stage.camera.picture("review-part")
+    hands.key(Qt.Key.Key_A, Qt.KeyboardModifier.ShiftModifier)
+    stage.settle()
+    stage.wait(lambda: reviewing.regions.parts is not None, "the parts that are left")
+    case = stage.session.labelling.case
+    assert case is not None
+    assert case.accepted_in_part, "Shift+A accepts the part that P has chosen"
+    hands.click(page.regions.switch)
+
+
+def look_from_three_sides(stage: Stage) -> None:
+    """Three views."""
+    views = stage.desk.views
+    stage.hands.key(Qt.Key.Key_T)
+    stage.wait(lambda: views.shown, "the three views")
+    stage.hands.turn_wheel(4)
+    stage.camera.picture("three-views")
+    stage.hands.key(Qt.Key.Key_T)
+    stage.wait(lambda: not views.shown, "the end of the three views")
+
+
 def learn_on(stage: Stage) -> None:
     """Learn on."""
     page, session = stage.desk.train_page, stage.session
@@ -281,6 +313,8 @@ ACTS: tuple[Callable[[Stage], None], ...] = (
     train_and_watch,
     predict_the_others,
     review_five,
+    accept_one_part,
+    look_from_three_sides,
     learn_on,
     compare_the_runs,
     export_labels,

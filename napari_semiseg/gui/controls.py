@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -94,13 +94,37 @@ def rule() -> QFrame:
 
 def scrolling(page: QWidget) -> QScrollArea:
     """Return a page that scrolls up and down, and is never wider than its column."""
-    area = QScrollArea()
+    area = _PageArea()
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     area.setWidget(page)
     return area
+
+
+class _PageArea(QScrollArea):
+    """Asks for the width that its page needs beside the scroll bar, which may come at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._width = 0
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Return the least size (Qt's name)."""
+        hint, page, bar = super().minimumSizeHint(), self.widget(), self.verticalScrollBar()
+        if page is not None and bar is not None:
+            hint.setWidth(page.minimumSizeHint().width() + bar.sizeHint().width())
+        return hint
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Ask again when the page needs another width (Qt's name)."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            width = self.minimumSizeHint().width()
+            if width != self._width:
+                self._width = width
+                self.updateGeometry()
+        return super().eventFilter(watched, event)
 
 
 def swatch(colour: str) -> QIcon:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from psygnal import Signal
+from psygnal import Signal, SignalInstance
 
 from napari_semiseg.engine.review.time_ledger import Work, WorkClock
 from napari_semiseg.engine.study import Case, CaseState, Study
@@ -82,9 +82,16 @@ class Labelling:
         """Whether strokes are on their way to the disk."""
         return self._saves_under_way > 0
 
+    @property
+    def signals(self) -> tuple[SignalInstance, ...]:
+        """All signals that widgets listen to."""
+        return self.shown_changed, self.saved_changed, self.brush_changed
+
     # which case
 
-    def show_case(self, name: str, then: Callable[[], None] | None = None) -> None:
+    def show_case(
+        self, name: str, then: Callable[[], None] | None = None, maps_follow: bool = False
+    ) -> None:
         """Read a case and show it; of several requests the last one counts.
 
         Parameters
@@ -93,6 +100,8 @@ class Labelling:
             Name of the case.
         then : callable, optional
             Called when it is on the screen.
+        maps_follow : bool
+            Whether ``then`` shows maps of the case: the layers of those on show wait for them.
         """
         study = self._session.study
         if study is None:
@@ -102,14 +111,14 @@ class Labelling:
         self.shown_changed.emit()
         self._session.lane.submit(
             lambda: study_work.read_case(study, name),
-            lambda opened: self._on_read(study, opened, then),
+            lambda opened: self._on_read(study, opened, then, maps_follow),
             lambda sentence: self._on_unreadable(name, sentence),
         )
 
-    def show_again(self, then: Callable[[], None] | None = None) -> None:
+    def show_again(self, then: Callable[[], None] | None = None, maps_follow: bool = False) -> None:
         """Show the case on the screen again, after its label or the classes changed."""
         if self.shown is not None and self.reading is None:  # else another one is on its way
-            self.show_case(self.shown, then)
+            self.show_case(self.shown, then, maps_follow)
 
     def show_neighbour(self, distance: int) -> None:
         """Show the case that comes ``distance`` places after the one on the screen."""
@@ -122,16 +131,19 @@ class Labelling:
             self.show_case(names[place])
 
     def _on_read(
-        self, study: Study, opened: study_work.OpenCase, then: Callable[[], None] | None
+        self,
+        study: Study,
+        opened: study_work.OpenCase,
+        then: Callable[[], None] | None,
+        maps_follow: bool,
     ) -> None:
         if study is not self._session.study or opened.case.name != self.reading:
             return
         self.flush()
         self.reading, self.saved_at = None, None
         self._clock.open(opened.case.name, time.monotonic())
-        self._layers.show_case(
-            opened.case, opened.volume, opened.label, self._session.records.classes
-        )
+        classes = self._session.records.classes
+        self._layers.show_case(opened.case, opened.volume, opened.label, classes, maps_follow)
         layer = self._layer = self._layers.label_layer
         self.slices.attach(layer)
         self.tools.attach(layer)

@@ -59,11 +59,18 @@ class LayerStack:
 
     @contextmanager
     def active_kept(self) -> Iterator[None]:
-        """Let layers come without one of them becoming the active one, as napari would have it."""
-        active = self.active
-        yield
-        if active is not None and active in self._layers:
-            self.active = active
+        """Let layers come without one of them becoming the active one, as napari would have it.
+
+        Nobody hears of what napari selects in between: its controls would draw each of them.
+        """
+        active, selection = self.active, self._layers.selection
+        if active is None:
+            yield
+            return
+        with selection.events.blocker_all():
+            yield
+            if active in self._layers:
+                selection.active = active
 
     def visible(self) -> list[Layer]:
         """Return the layers that show, the user's own among them, from the lowest to the uppermost."""

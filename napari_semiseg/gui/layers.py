@@ -9,7 +9,8 @@ would write old strokes into new data.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,9 @@ from napari_semiseg.gui.colours import PREDICTION_CONTOUR
 from napari_semiseg.gui.label_edits import LabelEdits
 from napari_semiseg.gui.layer_data import TAG, LayerData, label_layer, map_layers, scan_layers
 from napari_semiseg.gui.layer_stack import LayerStack
+from napari_semiseg.gui.map_stack import MapStack, refresh
 from napari_semiseg.gui.split_view import SplitView, copy_for_view
+from napari_semiseg.gui.turns import Later, Turns, at_the_next_turn
 from napari_semiseg.gui.view_direction import point_camera
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ class CaseLayers:
     ----------
     viewer : napari.components.ViewerModel
         The viewer to show cases in.
+    later : callable
+        Has the next of several layers shown; by default when the event loop comes round.
 
     Attributes
     ----------
@@ -54,19 +59,23 @@ class CaseLayers:
     looks_changed : psygnal.Signal
         Emitted after layers came or went, or one of them has other voxels or another look; also
         during a stroke.
+    maps_arrived : psygnal.Signal
+        Emitted after a map came onto the screen later than it was asked for.
     """
 
     label_edited = Signal()
     looks_changed = Signal()
+    maps_arrived = Signal()
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, later: Later = at_the_next_turn) -> None:
         self._viewer = viewer
         self._stack = LayerStack(viewer.layers, self.looks_changed.emit)
         self._case: Case | None = None
         self._scans: list[Image] = []
         self._label: Labels | None = None
-        self._maps: dict[str, Layer] = {}
+        self._maps = MapStack(self._stack, later, self.maps_arrived.emit)
         self._compared: list[Layer] = []
+        self._comparing = Turns(later)
         self._marks: list[Layer] = []
         self._staying: list[Layer] = []
         self._split = SplitView(viewer)
@@ -130,10 +139,20 @@ class CaseLayers:
             ``"disagreement"``, ``"signed_distance:1"``, ``"similarity:1"``, with one entry for each
             class value, and those of the method's own maps.
         """
-        return {key: layer for key, layer in self._maps.items() if layer in self._stack}
+        return self._maps.shown
+
+    @property
+    def maps_complete(self) -> bool:
+        """Whether no map that was asked for is still to come."""
+        return self._maps.complete
 
     def show_case(
-        self, case: Case, volume: Volume, label: np.ndarray | None, classes: Sequence[ClassInfo]
+        self,
+        case: Case,
+        volume: Volume,
+        label: np.ndarray | None,
+        classes: Sequence[ClassInfo],
+        maps_follow: bool = False,
     ) -> None:
         """Show a case in place of the one before; other layers of the user stay.
 
@@ -147,6 +166,9 @@ class CaseLayers:
             What a human has painted so far; copied.
         classes : sequence of ClassInfo
             Classes of the study.
+        maps_follow : bool
+            Whether `show_maps` or `clear_maps` comes next: the layers of the maps on show then wait
+            for it, empty, or as they are where the case is the same. Else they are taken off.
         """
         self.show_comparison((), beside=False)
         mode = "pan_zoom" if self.label_layer is None else str(self.label_layer.mode)
@@ -166,6 +188,10 @@ class CaseLayers:
             self._label = self._stack.add(data, below=above)
             # only now: without any layer the sliders would go and come
             self._stack.take_off(layer for layer in former if layer not in self._scans)
+            if not maps_follow:
+                self._maps.clear()
+            elif not again:
+                self._maps.wait(volume.geometry)
         self._label.brush_size = max(1, round(BRUSH_SHARE * max(self._label.data.shape[1:])))
         self._edits.watch(self._label, classes)
         self._label.mode = mode if mode in ("paint", "erase", "fill") else "pan_zoom"
@@ -225,12 +251,17 @@ class CaseLayers:
 
     def clear_maps(self) -> None:
         """Take the maps off the screen."""
-        self._remove_maps(list(self._maps))
+        self._maps.clear()
+
+    def finish(self) -> None:
+        """Let no more layers come: the viewer closes."""
+        self._maps.stop()
+        self._comparing.drop()
 
     @property
     def compares(self) -> bool:
-        """Whether layers of a comparison are on the screen."""
-        return bool(self._compared)
+        """Whether layers of a comparison are on the screen, or on their way there."""
+        return bool(self._compared) or not self._comparing.over
 
     def show_comparison(self, cells: Sequence[Sequence[LayerData]], beside: bool) -> None:
         """Show layers of compared runs on top of the case, in place of those of the last comparison.
@@ -243,6 +274,7 @@ class CaseLayers:
         beside : bool
             Whether each run has a view of its own, with the scan and the human's label in it.
         """
+        self._comparing.drop()
         self._stack.take_off(self._compared)
         self._compared = []
         self._split.end()
@@ -250,19 +282,29 @@ class CaseLayers:
         if not cells or not own:
             return
         copied = [layer for layer in own if layer.visible] if beside else []
-        with self._stack.at_once(), self._stack.active_kept():
-            for number, cell in reversed(list(enumerate(cells, start=1))):
-                copies = [copy_for_view(layer, number) for layer in copied]
-                self._compared += [self._stack.add(data) for data in (*copies, *cell)]
-        for layer in self._compared:
-            layer.editable = False
-            if layer.metadata[TAG]["kind"] == "prediction":
-                layer.contour = PREDICTION_CONTOUR
-        if beside:
-            hidden = [*own, *self.map_layers().values(), *self._marks, *self._staying]
-            self._split.divide(len(cells), len(self._compared) // len(cells), hidden)
         if self.label_layer is not None:
             self.label_layer.mode = "pan_zoom"  # a stroke would go under what is compared
+        parts = [
+            partial(self._add_compared, [*(copy_for_view(layer, view) for layer in copied), *cell])
+            for view, cell in reversed(list(enumerate(cells, start=1)))
+        ]
+        self._comparing.begin([*parts, partial(self._divide, len(cells))] if beside else parts)
+
+    def _add_compared(self, cell: Sequence[LayerData]) -> None:
+        """Add the layers of one of the compared runs."""
+        with self._stack.active_kept():
+            for data in cell:
+                layer = self._stack.add(data)
+                layer.editable = False
+                if layer.metadata[TAG]["kind"] == "prediction":
+                    layer.contour = PREDICTION_CONTOUR
+                self._compared.append(layer)
+
+    def _divide(self, views: int) -> None:
+        """Give each of the compared runs a view of its own."""
+        own = [*self.scans, self.label_layer, *self.map_layers().values()]
+        aside = [layer for layer in (*own, *self._marks, *self._staying) if layer is not None]
+        self._split.divide(views, len(self._compared) // views, aside)
 
     def add_mark(self, data: LayerData, stays: bool = False) -> Layer:
         """Add a layer on top that belongs to the case on show.
@@ -289,7 +331,9 @@ class CaseLayers:
     def clear(self) -> None:
         """Take the case off the screen; an edit that was not told yet is told first."""
         self.show_comparison((), beside=False)
-        self._stack.take_off([*self._let_go(), *self._staying])
+        with self._stack.at_once():
+            self._maps.clear()
+            self._stack.take_off([*self._let_go(), *self._staying])
         self._staying = []
         point_camera(self._viewer, None)
 
@@ -305,10 +349,10 @@ class CaseLayers:
     def _let_go(self) -> list[Layer]:
         """Forget the case; return its layers, which are still on the screen."""
         self._edits.let_go()
-        former = [*self._scans, *self._maps.values(), *self._marks]
+        former = [*self._scans, *self._marks]
         if self._label is not None:
             former.append(self._label)
-        self._case, self._scans, self._label, self._maps, self._marks = None, [], None, {}, []
+        self._case, self._scans, self._label, self._marks = None, [], None, []
         return former
 
     def _exchange_scans(
@@ -322,49 +366,18 @@ class CaseLayers:
             return [self._stack.add(data) for data in wanted]
         for layer, data in zip(scans, wanted, strict=True):
             if not again:
-                _refresh(layer, data)
+                refresh(layer, data)
                 layer.scale = data[1]["scale"]
                 layer.contrast_limits_range = data[1]["contrast_limits"]
                 layer.contrast_limits = data[1]["contrast_limits"]
         return scans
 
     def _show(self, maps: CaseMaps, classes: Sequence[ClassInfo], **origin: Any) -> bool:
-        """Add, replace and take off map layers; tell whether the maps were for this case."""
+        """Show maps in place of those on show; tell whether they were for this case."""
         if maps.case != self.case_name:
             return False
-        wanted = dict(map_layers(maps, classes, **origin))
-        present = self.map_layers()
-        self._remove_maps(
-            key
-            for key in list(self._maps)
-            if key not in wanted
-            or key not in present
-            or not _look_alike(self._maps[key], wanted[key])
-        )
-        above: Layer | None = self.label_layer
-        with (
-            self._stack.at_once(),
-            self._stack.active_kept(),
-        ):  # else a stroke would go into the wrong layer
-            for key, data in reversed(wanted.items()):
-                if key in self._maps:
-                    _refresh(self._maps[key], data)
-                else:
-                    self._maps[key] = self._add_map(key, data, above)
-                above = self._maps[key]
+        self._maps.show(dict(map_layers(maps, classes, **origin)), lambda: self.label_layer)
         return True
-
-    def _add_map(self, key: str, data: LayerData, above: Layer | None) -> Layer:
-        """Add a map directly under another map or the human's label, or on top of all."""
-        layer = self._stack.add(data, below=above)
-        if data[2] == "labels":
-            layer.editable = False
-        if key == "prediction":
-            layer.contour = PREDICTION_CONTOUR
-        return layer
-
-    def _remove_maps(self, keys: Iterable[str]) -> None:
-        self._stack.take_off([self._maps.pop(key) for key in keys])
 
     def _look_at(
         self, label: np.ndarray | None, shape: Sequence[int], spacing: Sequence[float]
@@ -380,17 +393,3 @@ class CaseLayers:
     def _on_order(self) -> None:
         if self._case is not None:
             point_camera(self._viewer, self._case.geometry)
-
-
-def _look_alike(layer: Layer, data: LayerData) -> bool:
-    """Tell whether a layer can take a map: another method's own map may share no more than a key."""
-    own = data[1]["metadata"][TAG].get("native")
-    return bool(layer.metadata.get(TAG, {}).get("native") == own)
-
-
-def _refresh(layer: Layer, data: LayerData) -> None:
-    """Put other voxels into a layer in which nobody paints, so that its array may be exchanged."""
-    voxels, arguments, _ = data
-    layer.data = voxels
-    layer.name = arguments["name"]
-    layer.metadata = arguments["metadata"]

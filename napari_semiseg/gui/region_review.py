@@ -332,7 +332,7 @@ class RegionReview:
         def changed(result: Any) -> None:
             then(result)
             if name == session.labelling.shown:
-                session.labelling.show_again(then=session.reviewing.show_maps)
+                session.labelling.show_again(then=session.reviewing.show_maps, maps_follow=True)
             self.changed.emit()
 
         def failed(sentence: str) -> None:

@@ -76,6 +76,7 @@ class Reviewing:
         self._maps_of: str | None = None
         self._awaited: str | None = None
         session.labelling.shown_changed.connect(self._on_shown)
+        session.layers.maps_arrived.connect(self._on_arrived)
         self.sizes = ScanSizes(session, self)
         self.trust = PredictionTrust(session, self)
         self.worst = WorstSlices(session)
@@ -196,7 +197,7 @@ class Reviewing:
         """Show a case with the maps of the newest run that predicted it."""
         self.run_shown, self.own_maps = None, {}
         self._awaited = name
-        self._session.labelling.show_case(name, then=self.show_maps)
+        self._session.labelling.show_case(name, then=self.show_maps, maps_follow=True)
 
     def show_maps(self) -> None:
         """Show the stored maps of the case on the screen."""
@@ -220,6 +221,7 @@ class Reviewing:
 
     def _on_no_maps(self, sentence: str) -> None:
         self._awaited = None
+        self._session.layers.clear_maps()  # those of the scan before may wait there
         self._session.tell_problem(sentence)
 
     def _on_maps(self, name: str, found: Any) -> None:
@@ -240,6 +242,11 @@ class Reviewing:
             self.worst.measure(maps)
             self.regions.look(run, maps)
         self.maps_changed.emit()
+
+    def _on_arrived(self) -> None:
+        self._apply_visibility()
+        if self._session.layers.maps_complete:
+            self.maps_changed.emit()
 
     def show_kind(self, kind: str, wanted: bool) -> None:
         """Show or hide the maps of one kind: one of `MAP_KINDS` or of `own_maps`."""
@@ -265,7 +272,9 @@ class Reviewing:
         value = self.class_shown or (classes[0].value if classes else 1)
         for key, layer in self._session.layers.map_layers().items():
             kind, _, of_class = key.partition(":")
-            layer.visible = kind in self.wanted_kinds and of_class in ("", str(value))
+            visible = kind in self.wanted_kinds and of_class in ("", str(value))
+            if layer.visible != visible:  # napari arranges the scene anew even if nothing changes
+                layer.visible = visible
 
     # decisions
 
@@ -301,7 +310,7 @@ class Reviewing:
             if name == self._session.labelling.shown:
                 if self._session.labelling.reading is None:  # else another one is awaited
                     self._awaited = name
-                self._session.labelling.show_again(then=self.show_maps)
+                self._session.labelling.show_again(then=self.show_maps, maps_follow=True)
             if then is not None:
                 then()
 

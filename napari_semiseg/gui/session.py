@@ -356,6 +356,7 @@ class Session:
             return
         self._closed = True
         self._silence()
+        self.layers.finish()
         self.labelling.flush()
         self.reviewing.trust.forget()
         self.overview.forget()
@@ -369,17 +370,12 @@ class Session:
 
     def _silence(self) -> None:
         """Tell nobody any more: the widgets that listen may be gone before the session is."""
+        own = (self.study_changed, self.records_changed, self.job_changed, self.engine_loaded)
         for signal in (
-            self.study_changed,
-            self.records_changed,
-            self.job_changed,
-            self.engine_loaded,
-            self.labelling.shown_changed,
-            self.labelling.saved_changed,
-            self.labelling.brush_changed,
-            self.training.changed,
-            self.training.told,
-            self.training.live.changed,
+            *own,
+            *self.labelling.signals,
+            self.layers.maps_arrived,
+            *self.training.signals,
             *self.reviewing.signals,
             self.suggesting.changed,
             self.overview.changed,
@@ -392,6 +388,7 @@ class Session:
 def _load_engine() -> tuple[dict[str, type[Method]], Machine]:
     # what is not needed to open the desk, but would hold up the first scan, save or turn of the camera
     import nibabel  # noqa: F401
+    import pint
     import scipy.ndimage
     import scipy.spatial.transform  # noqa: F401
     import zarr  # noqa: F401
@@ -399,4 +396,5 @@ def _load_engine() -> tuple[dict[str, type[Method]], Machine]:
     from napari_semiseg.engine.methods.registry import available_methods
     from napari_semiseg.engine.planning.machine import describe_machine
 
+    pint.get_application_registry().Unit("mm")  # reads all units there are
     return available_methods(), describe_machine()

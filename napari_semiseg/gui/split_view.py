@@ -76,7 +76,7 @@ class SplitView:
             camera.zoom,
         )
         for layer in hidden:
-            layer.visible = False
+            _show(layer, False)
         # a negative stride fills the views from the top of the list, so that layers of the user
         # further down do not shift them
         grid.stride, grid.shape, grid.spacing = -layers_each, (1, columns), GAP
@@ -92,5 +92,10 @@ class SplitView:
         for name in reversed(_GRID):
             setattr(grid, name, before.grid[name])
         for layer, visible in before.visible:
-            layer.visible = visible
+            _show(layer, visible)
         camera.center, camera.zoom = before.centre, before.zoom
+
+
+def _show(layer: Layer, visible: bool) -> None:
+    if layer.visible != visible:  # napari arranges the scene anew even if nothing changes
+        layer.visible = visible

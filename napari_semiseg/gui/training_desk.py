@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from psygnal import Signal
+from psygnal import Signal, SignalInstance
 
 from napari_semiseg.engine.study.cases import label_snapshot_hash
 from napari_semiseg.gui.live_maps import LiveMaps
@@ -113,6 +113,11 @@ class TrainingDesk:
         worker.event.connect(self._on_event)
         worker.failed.connect(self._on_failed)
         worker.ended.connect(self._on_ended)
+
+    @property
+    def signals(self) -> tuple[SignalInstance, ...]:
+        """All signals that widgets listen to."""
+        return self.changed, self.told, self.live.changed
 
     @property
     def state(self) -> str:

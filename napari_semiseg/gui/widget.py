@@ -33,6 +33,7 @@ from napari_semiseg.gui.viewer_keys import ViewerKeys
 
 TITLE = "Semi-supervised segmentation"
 NARROWEST = 340
+MARGIN = 8
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -64,7 +65,6 @@ class SemisegWidget(QWidget):
     ) -> None:
         super().__init__()
         self.setWindowTitle(TITLE)
-        self.setMinimumWidth(NARROWEST)
         self._viewer = napari_viewer
         self.session = session or Session(napari_viewer)
         self._collections = ShortCollections()
@@ -107,7 +107,7 @@ class SemisegWidget(QWidget):
         self.compare_page = ComparePage(session)
         self.welcome_page = WelcomePage(session, self._recent)
         self.pages = QStackedWidget()
-        self.pages.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
+        self.pages.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         for page in (
             self.study_page, self.label_page, self.train_page, self.review_page, self.compare_page,
         ):  # fmt: skip
@@ -118,8 +118,10 @@ class SemisegWidget(QWidget):
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 6, 8, 6)
+        layout.setContentsMargins(MARGIN, 6, MARGIN, 6)
         layout.setSpacing(6)
+        # not the widget's own minimum, which would overrule what the steps and the pages need
+        layout.addStrut(NARROWEST - 2 * MARGIN)
         header = QHBoxLayout()
         header.setSpacing(4)
         header.addWidget(self.menu, 1)

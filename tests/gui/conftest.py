@@ -15,8 +15,10 @@ from napari_semiseg.engine.errors import SemisegError
 from napari_semiseg.engine.methods.registry import available_methods
 from napari_semiseg.engine.study import Study, parse_classes
 from napari_semiseg.engine.volumes import Geometry, find_scans, write_map
+from napari_semiseg.gui.layers import CaseLayers
 from napari_semiseg.gui.session import Session
 from napari_semiseg.gui.study_menu import RecentStudies
+from tests.gui.cases_on_show import at_once
 
 SHAPE = (12, 14, 16)
 
@@ -167,7 +169,9 @@ def messages():
 @pytest.fixture
 def session(qapp, background, worker):
     """A session without a study."""
-    session = Session(ViewerModel(), worker=worker, background=background)
+    viewer = ViewerModel()
+    layers = CaseLayers(viewer, later=at_once)
+    session = Session(viewer, layers, worker=worker, background=background)
     session.methods = available_methods()
     yield session
     session.close()

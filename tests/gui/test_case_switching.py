@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from napari_semiseg.gui.layers import CaseLayers
-from tests.gui.cases_on_show import CLASSES, case, label, maps, volume
+from tests.gui.cases_on_show import CLASSES, at_once, case, label, maps, volume
 
 SWITCHES = 5
 
 
 @pytest.fixture
 def layers(make_napari_viewer):
-    return CaseLayers(make_napari_viewer())
+    return CaseLayers(make_napari_viewer(), later=at_once)
 
 
 def listeners(viewer):

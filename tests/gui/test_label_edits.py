@@ -10,6 +10,7 @@ from napari_semiseg.gui.label_edits import checksum
 from napari_semiseg.gui.layers import CaseLayers
 from tests.gui.cases_on_show import (
     CLASSES,
+    at_once,
     case,
     label,
     volume,
@@ -24,7 +25,7 @@ def viewer(qapp):
 
 @pytest.fixture
 def layers(viewer):
-    shown = CaseLayers(viewer)
+    shown = CaseLayers(viewer, later=at_once)
     shown.show_case(case(), volume(), label(), CLASSES)
     return shown
 
@@ -97,7 +98,7 @@ class TestEdits:
 
     def test_the_array_it_was_given_is_never_painted_in(self, viewer):
         given = label()
-        layers = CaseLayers(viewer)
+        layers = CaseLayers(viewer, later=at_once)
         layers.show_case(case(), volume(), given, CLASSES)
         layers.label_layer.fill((4, 5, 6), 2)
         np.testing.assert_array_equal(given, label())

@@ -13,6 +13,7 @@ from napari_semiseg.gui.layers import CaseLayers
 from tests.gui.cases_on_show import (
     CLASSES,
     SHAPE,
+    at_once,
     case,
     geometry,
     label,
@@ -29,7 +30,7 @@ def viewer(qapp):
 
 @pytest.fixture
 def layers(viewer):
-    shown = CaseLayers(viewer)
+    shown = CaseLayers(viewer, later=at_once)
     shown.show_case(case(), volume(), label(), CLASSES)
     return shown
 
@@ -52,7 +53,7 @@ class TestShowingACase:
         assert viewer.layers.selection.active is layers.label_layer
 
     def test_a_scan_with_channels_gets_a_layer_each_and_shows_the_first(self, viewer):
-        layers = CaseLayers(viewer)
+        layers = CaseLayers(viewer, later=at_once)
         layers.show_case(case(), volume(channels=2), None, CLASSES)
         shown = [(layer.name, layer.visible) for layer in viewer.layers]
         assert shown[:2] == [("one · channel 1", True), ("one · channel 2", False)]
@@ -90,7 +91,7 @@ class TestShowingACase:
     def test_it_opens_within_the_label(self, viewer):
         marked = np.zeros(SHAPE, np.uint8)
         marked[2, 3:6, 11:16] = 1
-        CaseLayers(viewer).show_case(case(), volume(), marked, CLASSES)
+        CaseLayers(viewer, later=at_once).show_case(case(), volume(), marked, CLASSES)
         assert tuple(viewer.dims.current_step) == (2, 4, 13)
 
     def test_it_opens_at_the_slice_with_most_label(self, viewer, layers):
@@ -117,7 +118,7 @@ class TestShowingACase:
         turn = np.eye(4)
         turn[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
         grid = geometry(turn @ np.diag([1.0, 1.5, 3.0, 1.0]))
-        layers = CaseLayers(viewer)
+        layers = CaseLayers(viewer, later=at_once)
         layers.show_case(case(grid=grid), volume(grid=grid), None, CLASSES)
         for layer in viewer.layers:
             np.testing.assert_array_equal(layer.rotate, np.eye(3))
@@ -137,14 +138,16 @@ class TestWhichWayIsUp:
         self, viewer, signs, expected
     ):
         grid = geometry(np.diag([*signs, 1.0]))
-        CaseLayers(viewer).show_case(case(grid=grid), volume(grid=grid), None, CLASSES)
+        CaseLayers(viewer, later=at_once).show_case(
+            case(grid=grid), volume(grid=grid), None, CLASSES
+        )
         assert tuple(str(side) for side in viewer.scene.camera.orientation) == expected
 
     def test_superior_points_up_in_the_coronal_view_of_a_scan_whose_axial_view_runs_down(
         self, viewer
     ):
         grid = geometry(np.diag([-1.0, -1.0, 1.0, 1.0]))
-        layers = CaseLayers(viewer)
+        layers = CaseLayers(viewer, later=at_once)
         layers.show_case(case(grid=grid), volume(grid=grid), None, CLASSES)
         viewer.dims.order = (1, 0, 2)
         assert str(viewer.scene.camera.orientation[1]) == "up"
@@ -207,7 +210,7 @@ class TestMarks:
 
 def test_a_window_shows_the_case_and_a_mouse_stroke_is_told_once(make_napari_viewer, qtbot):
     viewer = make_napari_viewer(show=True)
-    layers = CaseLayers(viewer)
+    layers = CaseLayers(viewer, later=at_once)
     layers.show_case(case(), volume(), None, CLASSES)
     layers.show_maps(maps(), CLASSES, "001-ua-mt")
     edits = []

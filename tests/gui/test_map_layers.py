@@ -14,6 +14,7 @@ from tests.gui.cases_on_show import (
     CLASSES,
     OWN_MAPS,
     SHAPE,
+    at_once,
     case,
     geometry,
     label,
@@ -31,7 +32,7 @@ def viewer(qapp):
 
 @pytest.fixture
 def layers(viewer):
-    shown = CaseLayers(viewer)
+    shown = CaseLayers(viewer, later=at_once)
     shown.show_case(case(), volume(), label(), CLASSES)
     return shown
 
@@ -222,7 +223,7 @@ def test_a_window_draws_every_map_and_a_bright_scan_stays_readable_under_them(
 ):
     viewer = make_napari_viewer(show=True)
     viewer.window._qt_window.resize(500, 400)
-    layers = CaseLayers(viewer)
+    layers = CaseLayers(viewer, later=at_once)
     bright = np.full((1, *SHAPE), 100, np.float32)
     bright[0, :, ::2] = 60
     bright[0, :, 0] = 0

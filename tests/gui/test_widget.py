@@ -7,7 +7,7 @@ import pytest
 
 from napari_semiseg.engine.study import CaseState, Study
 from napari_semiseg.engine.training.settings import TrainingSettings
-from napari_semiseg.gui.widget import TITLE, SemisegWidget
+from napari_semiseg.gui.widget import MARGIN, NARROWEST, TITLE, SemisegWidget
 
 PATIENCE = 60_000
 SMALL = {"patch": (8, 8, 8), "network.filters": 2, "network.strides": [[2, 2, 2]]}
@@ -215,3 +215,30 @@ def test_no_step_is_cut_off_in_a_narrow_dock(docked):
     for step in steps.buttons:
         for line in step.text().splitlines():
             assert step.fontMetrics().horizontalAdvance(line) < step.minimumWidth()
+
+
+def test_the_dock_is_as_wide_as_its_steps_and_each_page_beside_its_scroll_bar(
+    docked, qtbot, study_path
+):
+    session = opened(qtbot, docked, study_path)
+    shown(qtbot, session, "scan_1")
+    narrowest = docked.minimumSizeHint().width()
+    margins = docked.contentsMargins().left() + 2 * MARGIN
+    assert docked.minimumWidth() <= narrowest, "what the layout needs is not overruled"
+    assert narrowest >= NARROWEST
+    assert docked.steps.minimumSizeHint().width() + margins <= narrowest
+    for place in range(docked.pages.count()):
+        area = docked.pages.widget(place)
+        bar = area.verticalScrollBar().sizeHint().width()
+        assert area.widget().minimumSizeHint().width() + bar + margins <= narrowest
+
+
+def test_the_page_takes_all_the_height_that_the_dock_has(docked, qtbot, study_path):
+    session = opened(qtbot, docked, study_path)
+    shown(qtbot, session, "scan_1")
+    for place in range(5):
+        docked.show_page(place)
+        qtbot.waitUntil(
+            lambda: docked.status.geometry().bottom() >= docked.height() - 2 * MARGIN,
+            timeout=PATIENCE,
+        )

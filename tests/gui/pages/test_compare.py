@@ -177,7 +177,9 @@ def test_in_the_real_viewer_leaving_the_page_gives_the_view_back(
     qtbot.waitUntil(lambda: session.comparing.pair is not None, timeout=PATIENCE)
     widget.compare_page.disagreement.click()
     widget.compare_page.beside.click()
-    assert viewer.canvas.grid.actual_shape(viewer.layers) == (1, 2)
+    qtbot.waitUntil(
+        lambda: viewer.canvas.grid.actual_shape(viewer.layers) == (1, 2), timeout=PATIENCE
+    )
     viewer.theme = "light"
     widget.show_page(1)
     assert not viewer.canvas.grid.enabled

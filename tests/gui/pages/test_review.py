@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.inference.maps import CaseMaps, NativeArray
 from napari_semiseg.engine.inference.stored_maps import store_maps
 from napari_semiseg.engine.methods.contract import NativeMap
@@ -75,6 +76,35 @@ def test_accepting_goes_on_to_the_next(page, desk, background):
     assert desk.records.case("scan_3").state is CaseState.ACCEPTED
     assert desk.labelling.shown == "scan_2"
     assert names(page)[-1] == "scan_3"
+
+
+def test_going_on_to_the_next_scan_adds_no_map_layer(page, desk, background):
+    show(page, background, "scan_3")
+    before = desk.layers.map_layers()
+    page.accept.click()
+    background.finish()
+    assert desk.labelling.shown == "scan_2"
+    assert desk.layers.map_layers() == before
+    assert before["prediction"].metadata["semiseg"]["case"] == "scan_2"
+    assert before["prediction"].visible
+
+
+def test_a_scan_without_a_prediction_keeps_no_layers_of_the_maps_before(page, desk, background):
+    show(page, background, "scan_3")
+    show(page, background, "scan_0")
+    kinds = {layer.metadata["semiseg"]["kind"] for layer in desk.layers.viewer.layers}
+    assert kinds == {"scan", "label"}
+
+
+def test_unreadable_maps_leave_no_layers_of_the_maps_before(page, desk, background, monkeypatch):
+    def unreadable(study, name):
+        raise StudyError("The maps cannot be read: predict the scan again.")
+
+    show(page, background, "scan_3")
+    monkeypatch.setattr("napari_semiseg.gui.map_work.read_maps", unreadable)
+    show(page, background, "scan_2")
+    kinds = {layer.metadata["semiseg"]["kind"] for layer in desk.layers.viewer.layers}
+    assert kinds == {"scan", "label"}
 
 
 def test_rejecting_takes_the_reason_along(page, desk, background):
