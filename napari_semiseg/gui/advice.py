@@ -138,7 +138,7 @@ def next_step(records: Snapshot, page: str, training: bool) -> str:
     if page == "Scans":
         if not labelled:
             return "Name what you want to mark under “Classes”, then go to 2 Label."
-        return "Ready. Lock a few labelled scans as held-out if you want to measure quality later."
+        return _next_for_scans(records, labelled)
     if page == "Label":
         started = count(records.cases, CaseState.IN_PROGRESS)
         if not labelled and not started:
@@ -158,6 +158,13 @@ def next_step(records: Snapshot, page: str, training: bool) -> str:
     if decided:
         return "All predictions are decided. Train again to learn from the accepted ones."
     return "Press “Predict the other scans” to get predictions to review."
+
+
+def _next_for_scans(records: Snapshot, labelled: int) -> str:
+    held_out = measurable(records)
+    if not held_out:
+        return "Ready. Lock a few labelled scans as held-out if you want to measure quality later."
+    return f"{plural(labelled, 'scan')} to learn from, {held_out} held out to measure quality on."
 
 
 def _next_for_training(records: Snapshot, labelled: int, training: bool) -> str:

@@ -16,6 +16,7 @@ from napari_semiseg.gui.colours import MAP_LOOKS, PREDICTION_OPACITY, class_feat
 from napari_semiseg.gui.compare_work import Pair
 from napari_semiseg.gui.layer_data import LayerData, spatial_arguments, tag
 from napari_semiseg.gui.run_figures import LETTERS
+from napari_semiseg.gui.split_view import name_for_view
 
 RUN_COLOURS = ("#ff3ea5", "#a6d40d", "#648fff", "#fe6100", "#8f6bf2", "#9aa0a8")
 """One for each of `LETTERS`; neighbours differ in brightness as well as in hue."""
@@ -53,8 +54,9 @@ def comparison_cells(
     if disagreement:
         # uppermost, because outlines would hide differences that are a voxel wide; the first run's
         # layers lie above the other's where both are on one scan
-        for cell in cells if side_by_side else cells[:1]:
-            cell.append(_differences(pair, [LETTERS[letter] for letter in letters], classes))
+        differences = _differences(pair, [LETTERS[letter] for letter in letters], classes)
+        for view, cell in enumerate(cells if side_by_side else cells[:1], start=1):
+            cell.append(name_for_view(differences, view) if side_by_side else differences)
     return cells
 
 

@@ -188,6 +188,7 @@ class CaseLayers:
             self._label = self._stack.add(data, below=above)
             # only now: without any layer the sliders would go and come
             self._stack.take_off(layer for layer in former if layer not in self._scans)
+            self._label.name = data[1]["name"]  # the one of before may have had it till now
             if not maps_follow:
                 self._maps.clear()
             elif not again:

@@ -24,8 +24,13 @@ _GRID = ("stride", "shape", "spacing", "enabled")
 
 def copy_for_view(layer: Layer, view: int) -> LayerData:
     """Return a layer once more, for the view of this number; both share their voxels."""
-    voxels, arguments, kind = layer.as_layer_data_tuple()
-    return voxels, {**arguments, "name": f"{layer.name} · view {view}"}, kind
+    return name_for_view(layer.as_layer_data_tuple(), view)
+
+
+def name_for_view(data: LayerData, view: int) -> LayerData:
+    """Return a layer under a name that tells it from its like in the other views."""
+    voxels, arguments, kind = data
+    return voxels, {**arguments, "name": f"{arguments['name']} · view {view}"}, kind
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import pytest
 from napari_semiseg.engine.study import CaseState
 from napari_semiseg.gui import advice
 from napari_semiseg.gui.study_work import Snapshot, take_snapshot
+from tests.gui.conftest import box
 
 
 @pytest.fixture
@@ -88,3 +89,12 @@ def test_comparing_needs_held_out_labels_and_two_runs(desk, records):
     with_run(desk)
     assert advice.why_not_compare(records(), False) is None
     assert advice.step_captions(records())[-1] == "2 runs"
+
+
+def test_held_out_scans_are_asked_for_only_while_there_are_none(desk, records):
+    assert "held-out" in advice.next_step(records(), "Scans", False)
+    desk.study.save_label("scan_1", box(1), state="labelled")
+    desk.study.hold_out("scan_1")
+    assert advice.next_step(records(), "Scans", False) == (
+        "1 scan to learn from, 1 held out to measure quality on."
+    )

@@ -83,6 +83,11 @@ class TestShowingACase:
         names = [layer.name for layer in viewer.layers]
         assert names == ["two · channel 1", "two · channel 2", "two label"]
 
+    def test_showing_the_same_case_again_keeps_the_names(self, viewer, layers):
+        names = [layer.name for layer in viewer.layers]
+        layers.show_case(case(), volume(), None, CLASSES)
+        assert [layer.name for layer in viewer.layers] == names
+
     def test_showing_the_same_case_again_keeps_the_contrast_that_the_user_chose(self, layers):
         layers.scans[0].contrast_limits = (-0.5, 0.5)
         layers.show_case(case(), volume(), None, CLASSES)

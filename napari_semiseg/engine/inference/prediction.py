@@ -26,6 +26,7 @@ from napari_semiseg.engine.inference.windows import OVERLAP, blend
 from napari_semiseg.engine.methods.assembly import restore
 from napari_semiseg.engine.methods.contract import Method
 from napari_semiseg.engine.networks.folding import fold_batch_normalisation
+from napari_semiseg.engine.planning.freed_memory import freed_memory_kept
 from napari_semiseg.engine.planning.machine import describe_machine
 from napari_semiseg.engine.sampling.model_grid import ModelGrid
 from napari_semiseg.engine.sampling.model_image import model_image
@@ -101,9 +102,10 @@ def predict_case(
     image = model_image(volume.voxels, plan, grid)
     air = AirBlocks.of(image) if skip_air else None
     native = NativeMaps(grid, plan.class_values, method.native_maps)
-    for rows in blend(method, image, kinds, overlap, grid.slice_axis, air):
-        native.add(rows)
-        yield rows.share
+    with freed_memory_kept(method.fabric.device.type):
+        for rows in blend(method, image, kinds, overlap, grid.slice_axis, air):
+            native.add(rows)
+            yield rows.share
     prediction = native.arrays["prediction"]
     if plan.largest_component if largest_component is None else largest_component:
         for value in plan.class_values:

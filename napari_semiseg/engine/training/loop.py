@@ -23,6 +23,7 @@ from napari_semiseg.engine.inference.class_prototypes import measure_prototypes
 from napari_semiseg.engine.inference.maps import CaseMaps
 from napari_semiseg.engine.inference.prediction import predict_case
 from napari_semiseg.engine.methods.assembly import save_checkpoint
+from napari_semiseg.engine.planning.freed_memory import freed_memory_kept
 from napari_semiseg.engine.study import Run, Study
 from napari_semiseg.engine.training.events import (
     Event,
@@ -88,7 +89,7 @@ def train(
         One sentence on what is wrong; the run is then marked as failed and its last checkpoint kept.
     """
     work = yield from _prepared(study, settings, resume)
-    with _recorded(work) as outcome:
+    with _recorded(work) as outcome, freed_memory_kept(work.machine.device):
         for event in _events(work):
             request = yield event
             _heed(work, request)
