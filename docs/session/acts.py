@@ -16,6 +16,7 @@ from skimage.measure import find_contours
 from docs.session.stage import Stage, row_of
 from napari_semiseg.engine.study import CaseState
 from napari_semiseg.engine.volumes.reading import read_label
+from napari_semiseg.gui.region_review import LOOKING, NOT_SO_SURE
 from tests.measurements.event_loop_lag import run_event_loop
 
 PAINTED, HELD_OUT = 2, 4
@@ -234,7 +235,10 @@ def accept_one_part(stage: Stage) -> None:
     hands.click_row(page.table, row_of(page.table, following), twice=True)
     _await_prediction(stage)
     hands.click(page.regions.switch)
-    stage.wait(lambda: reviewing.regions.reason_against() is None, "the parts")
+    stage.wait(lambda: reviewing.regions.reason_against() != LOOKING, "the parts")
+    while reviewing.regions.reason_against() == NOT_SO_SURE:  # as it says: ask for less
+        hands.lower(page.regions.certainty)
+        stage.wait(lambda: reviewing.regions.reason_against() != LOOKING, "the parts")
     hands.key(Qt.Key.Key_P)
     stage.camera.picture("review-part")
     hands.key(Qt.Key.Key_A, Qt.KeyboardModifier.ShiftModifier)

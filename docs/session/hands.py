@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QMenu,
     QScrollArea,
+    QSlider,
     QWidget,
 )
 
@@ -91,6 +92,12 @@ class Hands:
         edit.selectAll()
         QTest.keyClicks(edit, text)
         QTest.keyClick(edit, Qt.Key.Key_Return)
+        run_event_loop(BETWEEN_SECONDS)
+
+    def lower(self, slider: QWidget) -> None:
+        """Move a slider down by a page, with the keyboard."""
+        self._reach(slider)
+        QTest.keyClick(slider.findChild(QSlider), Qt.Key.Key_PageDown)
         run_event_loop(BETWEEN_SECONDS)
 
     def choose(self, combo: QComboBox, row: int) -> None:

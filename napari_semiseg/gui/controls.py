@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QAbstractButton,
     QFrame,
     QLabel,
+    QProgressBar,
     QPushButton,
     QScrollArea,
     QVBoxLayout,
@@ -22,6 +23,7 @@ from qtpy.QtWidgets import (
 
 _TOOLTIP = "semiseg_tooltip"
 SWATCH = 14
+_FULL = 1000  # steps of a progress bar
 
 
 def describe(widget: QWidget, name: str, tooltip: str) -> None:
@@ -90,6 +92,16 @@ def rule() -> QFrame:
     line.setFrameShape(QFrame.Shape.HLine)
     line.setFixedHeight(1)
     return line
+
+
+def show_share(bar: QProgressBar, share: float | None) -> None:
+    """Show how far something is, 0 to 1; None shows that it moves."""
+    # by itself a progress bar draws at once, and napari's whole canvas along with it
+    bar.setUpdatesEnabled(False)
+    bar.setRange(0, 0 if share is None else _FULL)
+    if share is not None:
+        bar.setValue(round(_FULL * share))
+    bar.setUpdatesEnabled(True)
 
 
 def scrolling(page: QWidget) -> QScrollArea:

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_semiseg.gui.layer_data import spatial_arguments, tag
 from napari_semiseg.gui.plane_view import CROSSHAIR_COLOUR
+from napari_semiseg.gui.turns import at_the_next_turn
 from napari_semiseg.gui.view_direction import border_letters
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Crosshair:
         self._case: Case | None = None
         self._mark: Vectors | None = None
         self._drawn: tuple[Any, ...] | None = None
+        self._turned: tuple[int, ...] | None = None
 
     def show(self, case: Case | None) -> None:
         """Draw it over a case that came onto the screen, or take it away for None."""
@@ -110,17 +112,18 @@ class Crosshair:
         self._drawn = drawn
         mark.data = _lines(voxel, shape, None if in_3d else order[0])
         if turned:
-            self._write_letters(None if in_3d else order)
+            self._turned = None if in_3d else order
+            at_the_next_turn(self._write_letters)  # lines and letters take long the first time
 
     def _on_zoom(self) -> None:
         if self._mark is not None and self._case is not None:
             side = min(self._case.geometry.spacing) * float(self._viewer.scene.camera.zoom)
             self._mark.edge_width = PIXELS / max(side, 1e-3)
 
-    def _write_letters(self, order: tuple[int, ...] | None) -> None:
+    def _write_letters(self) -> None:
         from napari.components.overlays import TextOverlay
 
-        overlays, case = self._viewer.canvas.overlays, self._case
+        overlays, case, order = self._viewer.canvas.overlays, self._case, self._turned
         if case is None:
             return
         texts = (

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,13 +18,13 @@ from psygnal import Signal
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study import Case, ClassInfo
 from napari_semiseg.engine.volumes import Volume
-from napari_semiseg.gui.colours import PREDICTION_CONTOUR
+from napari_semiseg.gui.comparison_stack import ComparisonStack
 from napari_semiseg.gui.label_edits import LabelEdits
-from napari_semiseg.gui.layer_data import TAG, LayerData, label_layer, map_layers, scan_layers
+from napari_semiseg.gui.layer_data import LayerData, label_layer, map_layers, scan_layers
 from napari_semiseg.gui.layer_stack import LayerStack
 from napari_semiseg.gui.map_stack import MapStack, refresh
-from napari_semiseg.gui.split_view import SplitView, copy_for_view
-from napari_semiseg.gui.turns import Later, Turns, at_the_next_turn
+from napari_semiseg.gui.split_view import SplitView
+from napari_semiseg.gui.turns import Later, at_the_next_turn
 from napari_semiseg.gui.view_direction import point_camera
 
 if TYPE_CHECKING:
@@ -74,11 +73,9 @@ class CaseLayers:
         self._scans: list[Image] = []
         self._label: Labels | None = None
         self._maps = MapStack(self._stack, later, self.maps_arrived.emit)
-        self._compared: list[Layer] = []
-        self._comparing = Turns(later)
+        self._comparison = ComparisonStack(self._stack, SplitView(viewer), later)
         self._marks: list[Layer] = []
         self._staying: list[Layer] = []
-        self._split = SplitView(viewer)
         self._last_preview = -np.inf
         self._edits = LabelEdits(viewer.dims, self.label_edited.emit)
         viewer.dims.events.order.connect(self._on_order)
@@ -257,12 +254,12 @@ class CaseLayers:
     def finish(self) -> None:
         """Let no more layers come: the viewer closes."""
         self._maps.stop()
-        self._comparing.drop()
+        self._comparison.stop()
 
     @property
     def compares(self) -> bool:
         """Whether layers of a comparison are on the screen, or on their way there."""
-        return bool(self._compared) or not self._comparing.over
+        return self._comparison.shown
 
     def show_comparison(self, cells: Sequence[Sequence[LayerData]], beside: bool) -> None:
         """Show layers of compared runs on top of the case, in place of those of the last comparison.
@@ -275,37 +272,14 @@ class CaseLayers:
         beside : bool
             Whether each run has a view of its own, with the scan and the human's label in it.
         """
-        self._comparing.drop()
-        self._stack.take_off(self._compared)
-        self._compared = []
-        self._split.end()
         own = [*self._scans, *([] if self.label_layer is None else [self.label_layer])]
-        if not cells or not own:
-            return
-        copied = [layer for layer in own if layer.visible] if beside else []
-        if self.label_layer is not None:
+        if cells and self.label_layer is not None:
             self.label_layer.mode = "pan_zoom"  # a stroke would go under what is compared
-        parts = [
-            partial(self._add_compared, [*(copy_for_view(layer, view) for layer in copied), *cell])
-            for view, cell in reversed(list(enumerate(cells, start=1)))
-        ]
-        self._comparing.begin([*parts, partial(self._divide, len(cells))] if beside else parts)
+        self._comparison.show(cells if own else (), own, beside, self._beside_comparison)
 
-    def _add_compared(self, cell: Sequence[LayerData]) -> None:
-        """Add the layers of one of the compared runs."""
-        with self._stack.active_kept():
-            for data in cell:
-                layer = self._stack.add(data)
-                layer.editable = False
-                if layer.metadata[TAG]["kind"] == "prediction":
-                    layer.contour = PREDICTION_CONTOUR
-                self._compared.append(layer)
-
-    def _divide(self, views: int) -> None:
-        """Give each of the compared runs a view of its own."""
-        own = [*self.scans, self.label_layer, *self.map_layers().values()]
-        aside = [layer for layer in (*own, *self._marks, *self._staying) if layer is not None]
-        self._split.divide(views, len(self._compared) // views, aside)
+    def _beside_comparison(self) -> list[Layer]:
+        label = [] if self.label_layer is None else [self.label_layer]
+        return [*self.scans, *label, *self.map_layers().values(), *self._marks, *self._staying]
 
     def add_mark(self, data: LayerData, stays: bool = False) -> Layer:
         """Add a layer on top that belongs to the case on show.
@@ -334,6 +308,7 @@ class CaseLayers:
         self.show_comparison((), beside=False)
         with self._stack.at_once():
             self._maps.clear()
+            self._comparison.clear()
             self._stack.take_off([*self._let_go(), *self._staying])
         self._staying = []
         point_camera(self._viewer, None)

@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
-from napari_semiseg.gui.controls import allow, button, caption, describe, minutes_and_seconds
+from napari_semiseg.gui.controls import (
+    allow,
+    button,
+    caption,
+    describe,
+    minutes_and_seconds,
+    show_share,
+)
 from napari_semiseg.gui.desktop_notice import notify
 
 if TYPE_CHECKING:
     from napari_semiseg.gui.session import Session
     from napari_semiseg.gui.training_desk import TrainingProgress
-
-FULL = 1000
 
 
 def training_text(progress: TrainingProgress, state: str) -> str:
@@ -54,9 +59,7 @@ class _Row(QWidget):
 
     def set_share(self, share: float | None) -> None:
         """Show how far it is; None shows that it moves."""
-        self.bar.setRange(0, FULL if share is not None else 0)
-        if share is not None:
-            self.bar.setValue(round(FULL * share))
+        show_share(self.bar, share)
 
 
 class RunStrip(QWidget):

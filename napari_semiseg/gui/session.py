@@ -21,6 +21,7 @@ from napari_semiseg.gui import sample_work, study_work
 from napari_semiseg.gui.comparing_runs import ComparingRuns
 from napari_semiseg.gui.labelling import Labelling
 from napari_semiseg.gui.layers import CaseLayers
+from napari_semiseg.gui.loading import load_engine
 from napari_semiseg.gui.overview import Overview
 from napari_semiseg.gui.reviewing import Reviewing
 from napari_semiseg.gui.study_lane import RunInBackground, StudyLane
@@ -121,7 +122,7 @@ class Session:
 
     def load_engine(self) -> None:
         """Load the methods and look at the machine; the first import of torch takes seconds."""
-        self.background(_load_engine, done=self._on_engine, failed=self.tell_problem)
+        self.background(load_engine, done=self._on_engine, failed=self.tell_problem)
 
     def _on_engine(self, loaded: tuple[dict[str, type[Method]], Machine]) -> None:
         self.methods, self.machine = loaded
@@ -383,18 +384,3 @@ class Session:
             self.comparing.screen_changed,
         ):
             signal.disconnect()
-
-
-def _load_engine() -> tuple[dict[str, type[Method]], Machine]:
-    # what is not needed to open the desk, but would hold up the first scan, save or turn of the camera
-    import nibabel  # noqa: F401
-    import pint
-    import scipy.ndimage
-    import scipy.spatial.transform  # noqa: F401
-    import zarr  # noqa: F401
-
-    from napari_semiseg.engine.methods.registry import available_methods
-    from napari_semiseg.engine.planning.machine import describe_machine
-
-    pint.get_application_registry().Unit("mm")  # reads all units there are
-    return available_methods(), describe_machine()

@@ -10,6 +10,7 @@ layers in several. The dock widget owns them; main thread only.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,11 +20,13 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QSettings, QTimer
 
 from napari_semiseg.gui.crosshair import Crosshair
+from napari_semiseg.gui.turns import Turns
 from napari_semiseg.gui.view_panel import ViewPanel
 
 if TYPE_CHECKING:
     import napari.viewer
 
+    from napari_semiseg.engine.study import Case
     from napari_semiseg.gui.session import Session
 
 TITLE = "Linked views"
@@ -60,6 +63,7 @@ class ThreeViews:
         self._settings = settings
         self._panel: ViewPanel | None = None
         self._crosshair = Crosshair(session.layers)
+        self._coming = Turns()
         self.wanted = settings.value(_KEY, False, type=bool)
         session.labelling.shown_changed.connect(self._on_shown)
 
@@ -90,6 +94,7 @@ class ThreeViews:
 
     def close(self) -> None:
         """Take the views away; what was wanted stays remembered."""
+        self._coming.drop()
         panel, self._panel = self._panel, None
         if panel is None:
             return
@@ -114,10 +119,15 @@ class ThreeViews:
         elif self._session.labelling.reading is None:
             if self._panel is None:
                 self._open()
-            if self._panel is not None:
-                self._panel.show_case(case.geometry)
-                self._crosshair.show(case)
+            # one a turn of the event loop: each draws much for the first time
+            self._coming.begin(
+                [partial(self._show_planes, case), partial(self._crosshair.show, case)]
+            )
         self.changed.emit()
+
+    def _show_planes(self, case: Case) -> None:
+        if self._panel is not None:
+            self._panel.show_case(case.geometry)
 
     def _open(self) -> None:
         layers = self._session.layers

@@ -5,6 +5,7 @@ import weakref
 
 import pytest
 
+from napari_semiseg.gui import garbage
 from napari_semiseg.gui.garbage import ShortCollections
 
 
@@ -50,3 +51,21 @@ def test_beginning_and_ending_twice_does_no_harm(collections):
     collections.end()
     collections.end()
     assert gc.get_freeze_count() == 0
+
+
+def test_what_a_long_collection_left_is_passed_over_from_then_on(collections, monkeypatch):
+    kept = [Node() for _ in range(10)]
+    before = gc.get_freeze_count()
+    gc.collect()
+    monkeypatch.setattr(garbage, "LONG_SECONDS", -1.0)
+    gc.collect()
+    assert gc.get_freeze_count() >= before + len(kept)
+    assert not any(item in gc.get_objects() for item in kept)
+
+
+def test_after_the_end_no_collection_is_watched():
+    watching = len(gc.callbacks)
+    collections = ShortCollections()
+    collections.begin()
+    collections.end()
+    assert len(gc.callbacks) == watching

@@ -7,7 +7,6 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_semiseg.engine.volumes import Geometry, Volume
-from napari_semiseg.gui.layer_data import map_layers
 from napari_semiseg.gui.layers import CaseLayers
 from tests.gui.cases_on_show import CLASSES, at_once, case, label, maps, volume
 
@@ -175,26 +174,3 @@ def test_nobody_hears_that_a_map_was_selected_on_its_way_in(viewer, layers):
     assert not heard
     assert viewer.layers.selection.active is layers.label_layer
     assert set(viewer.layers.selection) == {layers.label_layer}
-
-
-class TestComparedRuns:
-    def cells(self):
-        wanted = dict(map_layers(maps(), CLASSES, run="001-ua-mt"))
-        return [[wanted["prediction"]], [wanted["prediction"]]]
-
-    def test_come_one_a_turn_before_each_gets_a_view(self, viewer, slow_layers, waiting):
-        slow_layers.show_comparison(self.cells(), beside=True)
-        assert slow_layers.compares
-        assert len(viewer.layers) == 5, "the scan, the label and what the first view shows"
-        assert not viewer.canvas.grid.enabled
-        come_round(waiting)
-        assert len(viewer.layers) == 8
-        assert viewer.canvas.grid.enabled
-
-    def test_come_no_more_once_the_comparison_has_ended(self, viewer, slow_layers, waiting):
-        slow_layers.show_comparison(self.cells(), beside=True)
-        slow_layers.show_comparison((), beside=False)
-        come_round(waiting)
-        assert not slow_layers.compares
-        assert kinds(viewer) == ["scan", "label"]
-        assert not viewer.canvas.grid.enabled

@@ -12,14 +12,13 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QScrollArea, QWidget
 
-from napari_semiseg.gui.controls import Fold, button, caption, describe
+from napari_semiseg.gui.controls import Fold, button, caption, describe, show_share
 from napari_semiseg.gui.size_chart import SizeChart
 
 if TYPE_CHECKING:
     from napari_semiseg.gui.session import Session
     from napari_semiseg.gui.size_work import Subject
 
-FULL = 1000
 MEASURING = "Measuring the sizes…"
 OTHER_VIEW = "The chart is about axial slices: a click in it turns the view to them."
 
@@ -143,9 +142,7 @@ class SizeSection(Fold):
     def _refresh_note(self) -> None:
         sizes = self._sizes
         self._progress.setVisible(sizes.measuring)
-        self.bar.setRange(0, 0 if sizes.share is None else FULL)
-        if sizes.share is not None:
-            self.bar.setValue(round(FULL * sizes.share))
+        show_share(self.bar, sizes.share)
         self.again.setVisible(sizes.problem is not None)
         text = MEASURING if sizes.measuring else sizes.problem or ""
         self.note.setText(text)

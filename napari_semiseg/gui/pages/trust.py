@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
 from napari_semiseg.gui.case_columns import percent
-from napari_semiseg.gui.controls import button, caption, describe
+from napari_semiseg.gui.controls import button, caption, describe, show_share
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.review.trust import Trust
     from napari_semiseg.gui.session import Session
 
-FULL = 1000
 MOST_REASONS = 2
 MEANING = (
     "Trust says which scans to look at first: how sure the program is, and how plausible size, place "
@@ -70,9 +69,7 @@ class TrustPanel(QWidget):
         self.setVisible(judged is not None or trust.busy or trust.problem is not None)
 
     def _refresh_bar(self) -> None:
-        share = self._trust.share
-        self.bar.setRange(0, 0 if share is None else FULL)
-        self.bar.setValue(round(FULL * (share or 0)))
+        show_share(self.bar, self._trust.share)
 
 
 def trust_words(trust: Trust) -> str:
