@@ -7,13 +7,14 @@ every view shares. `three_views` owns it, on the main thread.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_semiseg.gui.layer_data import spatial_arguments, tag
 from napari_semiseg.gui.plane_view import CROSSHAIR_COLOUR
-from napari_semiseg.gui.turns import at_the_next_turn
+from napari_semiseg.gui.turns import Turns
 from napari_semiseg.gui.view_direction import border_letters
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Crosshair:
         self._case: Case | None = None
         self._mark: Vectors | None = None
         self._drawn: tuple[Any, ...] | None = None
-        self._turned: tuple[int, ...] | None = None
+        self._writing = Turns()
 
     def show(self, case: Case | None) -> None:
         """Draw it over a case that came onto the screen, or take it away for None."""
@@ -87,6 +88,7 @@ class Crosshair:
         if self._mark is not None:
             self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
             self._layers.remove_mark(self._mark)
+        self._writing.drop()
         self._mark = self._drawn = self._case = None
         overlays = self._viewer.canvas.overlays
         for name in [name for name in overlays if name.startswith(_PREFIX)]:
@@ -112,18 +114,15 @@ class Crosshair:
         self._drawn = drawn
         mark.data = _lines(voxel, shape, None if in_3d else order[0])
         if turned:
-            self._turned = None if in_3d else order
-            at_the_next_turn(self._write_letters)  # lines and letters take long the first time
+            self._write_letters(None if in_3d else order)
 
     def _on_zoom(self) -> None:
         if self._mark is not None and self._case is not None:
             side = min(self._case.geometry.spacing) * float(self._viewer.scene.camera.zoom)
             self._mark.edge_width = PIXELS / max(side, 1e-3)
 
-    def _write_letters(self) -> None:
-        from napari.components.overlays import TextOverlay
-
-        overlays, case, order = self._viewer.canvas.overlays, self._case, self._turned
+    def _write_letters(self, order: tuple[int, ...] | None) -> None:
+        case = self._case
         if case is None:
             return
         texts = (
@@ -131,11 +130,21 @@ class Crosshair:
             if order is None
             else border_letters(case.geometry, order)._asdict()
         )
-        for border, text in texts.items():
-            name = f"{_PREFIX}{border}"
-            if name not in overlays:
-                overlays[name] = TextOverlay(position=_PLACES[border], font_size=LETTER_SIZE)
-            overlays[name].text, overlays[name].visible = text, bool(text)
+        # one a turn of the event loop, after the lines: each is long in coming the first time
+        letters = [partial(self._write_letter, border, text) for border, text in texts.items()]
+        self._writing.begin([_nothing, *letters])
+
+    def _write_letter(self, border: str, text: str) -> None:
+        from napari.components.overlays import TextOverlay
+
+        overlays, name = self._viewer.canvas.overlays, f"{_PREFIX}{border}"
+        if name not in overlays:
+            overlays[name] = TextOverlay(position=_PLACES[border], font_size=LETTER_SIZE)
+        overlays[name].text, overlays[name].visible = text, bool(text)
+
+
+def _nothing() -> None:
+    """Let a turn of the event loop pass."""
 
 
 def _lines(voxel: np.ndarray, shape: tuple[int, ...], cut: int | None) -> np.ndarray:

@@ -117,11 +117,13 @@ class ThreeViews:
         if not self.wanted or case is None:
             self.close()
         elif self._session.labelling.reading is None:
-            if self._panel is None:
-                self._open()
             # one a turn of the event loop: each draws much for the first time
             self._coming.begin(
-                [partial(self._show_planes, case), partial(self._crosshair.show, case)]
+                [
+                    *([self._open] if self._panel is None else []),
+                    partial(self._show_planes, case),
+                    partial(self._crosshair.show, case),
+                ]
             )
         self.changed.emit()
 

@@ -119,11 +119,12 @@ def test_the_letters_at_the_borders_are_those_of_the_scan(viewer, docked, panel,
     letters = [label.text() for label in panel.views[1]._letters]
     assert letters == ["S", "I", "R", "L"]
     overlays = viewer.canvas.overlays
-    at = {name: overlays[f"semiseg_border_{name}"] for name in ("top", "bottom", "left", "right")}
-    assert [overlay.text for overlay in at.values()] == ["A", "P", "R", "L"]
+    names = [f"semiseg_border_{border}" for border in ("top", "bottom", "left", "right")]
+    qtbot.waitUntil(lambda: all(name in overlays for name in names))
+    at = [overlays[name] for name in names]
+    qtbot.waitUntil(lambda: [overlay.text for overlay in at] == ["A", "P", "R", "L"])
     docked.session.layers.dims.ndisplay = 3
-    settle(qtbot)
-    assert not any(overlay.visible for overlay in at.values())
+    qtbot.waitUntil(lambda: not any(overlay.visible for overlay in at))
 
 
 def test_a_voxel_is_as_wide_as_its_spacing_says(panel):
