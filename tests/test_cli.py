@@ -462,6 +462,14 @@ def test_a_list_of_labels_without_their_folder_is_refused(run, empty, scans):
 # Ctrl-C
 
 
+@pytest.fixture
+def heeds_ctrl_c():
+    """A shell starts what it puts into the background with Ctrl-C ignored; undo that here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_stops_with_a_checkpoint(run, study, monkeypatch):
     original = memory_backoff.take_step
 
@@ -483,7 +491,7 @@ def test_ctrl_c_stops_with_a_checkpoint(run, study, monkeypatch):
         assert opened.run().has_checkpoint
 
 
-def test_a_second_ctrl_c_does_not_wait(run, study, monkeypatch):
+def test_a_second_ctrl_c_does_not_wait(run, study, monkeypatch, heeds_ctrl_c):
     original = memory_backoff.take_step
 
     def step(work):

@@ -52,7 +52,7 @@ def _comparable(records: Snapshot) -> str:
     if not measurable(records):
         return "hold out" if records.usable_run else "not yet"
     runs = len(usable_runs(records))
-    return f"{runs} runs" if runs > 1 else "no runs"
+    return plural(runs, "run") if runs else "no runs"
 
 
 def measurable(records: Snapshot) -> int:

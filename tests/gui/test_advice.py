@@ -85,7 +85,7 @@ def test_comparing_needs_held_out_labels_and_two_runs(desk, records):
     with_run(desk)
     assert "Train another" in advice.why_not_compare(records(), False)
     assert "still training" in advice.why_not_compare(records(), True)
-    assert advice.step_captions(records())[-1] == "no runs"
+    assert advice.step_captions(records())[-1] == "1 run"
     with_run(desk)
     assert advice.why_not_compare(records(), False) is None
     assert advice.step_captions(records())[-1] == "2 runs"
