@@ -218,7 +218,7 @@ def _figures(
 
 def _why_not(run: Run) -> str | None:
     if run.status == "running":
-        return "This run is still training, or was cut off: it can be measured when it has ended."
+        return "This run is still training: it can be measured when it has ended."
     if run.status == "failed":
         return "This run ended with a problem, so it is not measured."
     if not run.has_checkpoint:

@@ -19,6 +19,7 @@ from typing import Any, Literal, cast, get_args
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study.decisions import now
 from napari_semiseg.engine.study.records import Records
+from napari_semiseg.engine.study.running_runs import RunningRuns
 from napari_semiseg.engine.study.storage import plain, write_text
 
 RunStatus = Literal["running", "stopped", "finished", "failed"]
@@ -37,7 +38,7 @@ class Run:
     method : str
         Key of the method.
     status : {"running", "stopped", "finished", "failed"}
-        Where it stands.
+        Where it stands; a run whose program was killed is stopped.
     settings : dict
         All settings of the run, as JSON holds them.
     seed : int
@@ -53,7 +54,7 @@ class Run:
     started : str
         UTC, ISO 8601.
     finished : str or None
-        UTC, ISO 8601; None while it is running.
+        UTC, ISO 8601; None while it is running, and where its program was killed.
     folder : Path
         Where checkpoints and maps go.
     """
@@ -80,11 +81,14 @@ class Run:
         )
 
 
-def _run(row: sqlite3.Row, runs_folder: Path) -> Run:
+def _run(row: sqlite3.Row, runs_folder: Path, running: RunningRuns) -> Run:
+    status: RunStatus = row["status"]
+    if status == "running" and not running.is_held(row["identifier"]):
+        status = "stopped"
     return Run(
         identifier=row["identifier"],
         method=row["method"],
-        status=row["status"],
+        status=status,
         settings=json.loads(row["settings"]),
         seed=row["seed"],
         label_hash=row["label_hash"],
@@ -120,6 +124,11 @@ class RunTable:
     def __init__(self, records: Records) -> None:
         self._records = records
         self._folder = records.folder / "runs"
+        self._running = RunningRuns(self._folder)
+
+    def close(self) -> None:
+        """Let go of the runs that this program was training."""
+        self._running.release_all()
 
     def create(
         self,
@@ -164,6 +173,7 @@ class RunTable:
             folder = self._folder / identifier
             folder.mkdir(parents=True, exist_ok=True)
             write_text(folder / "settings.json", json.dumps(described, indent=2) + "\n")
+            self._running.hold(identifier)
             row = {
                 key: value if isinstance(value, str | int) else json.dumps(value)
                 for key, value in described.items()
@@ -186,7 +196,7 @@ class RunTable:
             A snapshot.
         """
         rows = self._records.query("SELECT * FROM runs ORDER BY number")
-        return [_run(row, self._folder) for row in rows]
+        return [_run(row, self._folder, self._running) for row in rows]
 
     def one(self, identifier: str) -> Run:
         """Return the run with this identifier.
@@ -208,7 +218,7 @@ class RunTable:
         """
         rows = self._records.query("SELECT * FROM runs WHERE identifier = ?", (identifier,))
         if rows:
-            return _run(rows[0], self._folder)
+            return _run(rows[0], self._folder, self._running)
         known = [run.identifier for run in self.all()][-5:]
         advice = f"choose one of {', '.join(known)}" if known else "train first"
         raise StudyError(
@@ -218,7 +228,7 @@ class RunTable:
     def newest_usable(self) -> Run:
         """Return the newest run that is finished, or has a checkpoint and did not fail.
 
-        A run that is going on, or whose program was killed, counts with its last checkpoint.
+        A run that is going on counts with its last checkpoint.
 
         Returns
         -------
@@ -257,13 +267,16 @@ class RunTable:
         Raises
         ------
         StudyError
-            If there is no such run or status.
+            If there is no such run or status, or another program is training the run that is to go
+            on here.
         """
         if status is not None and status not in get_args(RunStatus):
             raise StudyError(
                 f"A run cannot be '{status}': choose one of {', '.join(get_args(RunStatus))}."
             )
         self.one(identifier)
+        if status == "running":
+            self._running.hold(identifier)
         with self._records.transaction() as connection:
             statement = "SELECT status, details, finished_at FROM runs WHERE identifier = ?"
             row = connection.execute(statement, (identifier,)).fetchone()
@@ -274,6 +287,8 @@ class RunTable:
                 "UPDATE runs SET status = ?, details = ?, finished_at = ? WHERE identifier = ?",
                 (status, json.dumps(details), ended, identifier),
             )
+        if status != "running":
+            self._running.release(identifier)
         return self.one(identifier)
 
     def record_metrics(self, run: str, case: int, metrics: Mapping[str, Any]) -> None:

@@ -118,6 +118,7 @@ class Study:
 
     def close(self) -> None:
         """Close the records; the study can be opened again."""
+        self._runs.close()
         self._records.close()
 
     def __enter__(self) -> Self:

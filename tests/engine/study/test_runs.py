@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from napari_semiseg.engine.errors import StudyError
-from napari_semiseg.engine.study import CaseState, Study
+from napari_semiseg.engine.study import CaseState, Study, running_runs
 
 
 def test_a_run_keeps_settings_seed_versions_and_the_labels_of_its_start(
@@ -53,6 +56,52 @@ def test_updating_a_run_keeps_earlier_fields(study: Study) -> None:
     assert updated.details == {"device": "cpu", "steps": 2}
     assert updated.finished is not None
     assert study.update_run(run, status="running").finished is None
+
+
+@pytest.fixture
+def other_program(study: Study) -> Iterator[subprocess.Popen[str]]:
+    """A program that trains run 001-dtc of the study until it is killed."""
+    code = (
+        "import sys; from napari_semiseg.engine.study import Study; "
+        "study = Study.open(sys.argv[1]); run = study.create_run('dtc', {}, 0); "
+        "(run.folder / 'checkpoint.pt').write_bytes(b'weights'); print('begun', flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, str(study.path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        yield process
+        process.kill()
+
+
+def test_a_run_whose_program_is_killed_counts_as_stopped_and_goes_on(
+    study: Study, other_program: subprocess.Popen[str]
+) -> None:
+    assert study.run("001-dtc").status == "running"
+    other_program.kill()
+    other_program.wait()
+    assert study.run("001-dtc").status == "stopped"
+    assert study.run().identifier == "001-dtc"
+    assert study.update_run("001-dtc", status="running").status == "running"
+
+
+def test_a_run_that_another_program_trains_cannot_go_on_here(
+    study: Study, other_program: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_runs, "PATIENCE_SECONDS", 0.0)
+    with pytest.raises(StudyError, match="trained by another program: stop it there"):
+        study.update_run("001-dtc", status="running")
+    assert study.run("001-dtc").status == "running"
+
+
+def test_a_run_is_no_longer_running_once_its_study_is_closed(study: Study) -> None:
+    study.create_run("dtc", {}, 0)
+    with Study.open(study.path) as another:
+        assert another.run("001-dtc").status == "running"
+        study.close()
+        assert another.run("001-dtc").status == "stopped"
 
 
 def test_an_unknown_status_or_run_is_refused(study: Study) -> None:
