@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -38,6 +38,7 @@ from napari_semiseg.headless import (
     evaluate_run,
     evaluation_table,
     methods_table,
+    predict_to_files,
     status_of,
     status_tables,
     suggest_next,
@@ -170,28 +171,30 @@ def predict(
     cases: Annotated[
         list[str] | None, typer.Option(help="Cases; all unlabelled ones by default.")
     ] = None,
+    overlap: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=0.9,
+            help="Share of a window that its neighbour sees again: less is faster and shows seams.",
+        ),
+    ] = 0.5,
+    keep_air: Annotated[
+        bool,
+        typer.Option(
+            "--keep-air",
+            help="Look at the air around the patient too, which is background otherwise.",
+        ),
+    ] = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Predict cases and write every map of each on the scan's own grid."""
     with one_sentence(as_json):
-        from napari_semiseg.engine.inference.files import write_maps
-        from napari_semiseg.engine.inference.prediction import CasePredicted
-        from napari_semiseg.engine.inference.prediction import predict as predict_study
         from napari_semiseg.engine.study import Study
 
-        written: dict[str, Any] = {}
-        with Study.open(study) as opened, progress_bar() as bar:
-            task = bar.add_task("Predicting", total=1.0, note="")
-            names = {info.value: info.name for info in opened.classes}
-            for event in predict_study(opened, run, cases, device=device):
-                if isinstance(event, CasePredicted):
-                    files = write_maps(out, event.maps, names)
-                    written[event.case] = {kind: str(path) for kind, path in files.items()}
-                    written[event.case]["seconds"] = round(event.maps.seconds, 2)
-                else:
-                    done = (event.index + event.share) / event.total
-                    bar.update(task, completed=done, note=event.case)
+        with Study.open(study) as opened:
+            written = predict_to_files(opened, out, run, cases, device, overlap, not keep_air)
         Report(as_json).tell(
             {"cases": written}, f"Wrote the maps of {len(written)} cases to {out}."
         )

@@ -7,6 +7,8 @@ Called by the commands in `cli` and by the demo. Engine imports are inside the f
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_semiseg.console import clock, progress_bar, stop_on_interrupt, table, tell_people
@@ -126,6 +128,38 @@ def evaluate_run(
             if isinstance(event, Predicting):
                 done = (event.index + event.share) / event.total
                 bar.update(task, completed=done, note=event.case)
+
+
+def predict_to_files(
+    study: Study,
+    out: Path,
+    run: str | None,
+    cases: Sequence[str] | None,
+    device: str,
+    overlap: float,
+    skip_air: bool,
+) -> dict[str, dict[str, Any]]:
+    """Predict cases with a progress bar and write their maps; return the files and seconds of each.
+
+    Everything is as for `napari_semiseg.engine.inference.prediction.predict`, and ``out`` is the
+    folder of the files.
+    """
+    from napari_semiseg.engine.inference.files import write_maps
+    from napari_semiseg.engine.inference.prediction import CasePredicted, predict
+
+    written: dict[str, dict[str, Any]] = {}
+    names = {info.value: info.name for info in study.classes}
+    with progress_bar() as bar:
+        task = bar.add_task("Predicting", total=1.0, note="")
+        for event in predict(study, run, cases, device=device, overlap=overlap, skip_air=skip_air):
+            if isinstance(event, CasePredicted):
+                files = write_maps(out, event.maps, names)
+                written[event.case] = {kind: str(path) for kind, path in files.items()}
+                written[event.case]["seconds"] = round(event.maps.seconds, 2)
+            else:
+                done = (event.index + event.share) / event.total
+                bar.update(task, completed=done, note=event.case)
+    return written
 
 
 def suggest_next(study: Study, run: str | None, count: int, device: str) -> list[Suggestion]:

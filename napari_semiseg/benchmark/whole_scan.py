@@ -23,6 +23,7 @@ from napari_semiseg.engine.inference.files import write_maps
 from napari_semiseg.engine.inference.maps import MAP_KINDS
 from napari_semiseg.engine.inference.prediction import predict_case
 from napari_semiseg.engine.methods.contract import Method
+from napari_semiseg.engine.networks.folding import fold_batch_normalisation
 from napari_semiseg.engine.planning.fingerprint import Fingerprint
 from napari_semiseg.engine.planning.machine import Machine, describe_machine
 from napari_semiseg.engine.planning.plan import Plan, Preset
@@ -57,7 +58,7 @@ def measure_whole_scan(workload: Workload) -> Section:
             ),
         }
         for title, plan in (("V-Net", papers), ("modern preset", modern)):
-            method = _with_prototypes(build(METHOD, plan, machine))
+            method = _as_finished(build(METHOD, plan, machine))
             for kinds, what in (((), "prediction"), (MAP_KINDS, "all maps")):
                 works[f"ours, {title}: {what}"] = our_job(path, folder / title, method, kinds)
         taken = seconds_in_turn(works, max(1, workload.repeats // 2), machine.device)
@@ -158,11 +159,13 @@ def seconds_of_dense_windows(method: Method, shape: Shape, machine: Machine) -> 
     return seconds_of(some, machine.device) / WINDOWS_TIMED * windows, windows
 
 
-def _with_prototypes(method: Method) -> Method:
-    """Give a method that was never trained prototypes to compare with."""
+def _as_finished(method: Method) -> Method:
+    """Treat a method that was never trained as that of a finished run, which is asked only."""
     window = torch.zeros(1, method.plan.channels, *method.plan.spatial, device=method.fabric.device)
     features = method.predict(window, uncertainty=False).features.shape[1]
     method.prototypes = torch.randn(method.plan.classes, features, device=method.fabric.device)
+    for network in method.networks().values():
+        fold_batch_normalisation(network)
     return method
 
 
@@ -170,7 +173,7 @@ def our_whole_scan(workload: Workload, path: Path, folder: Path) -> Work:
     """Return the work of the project on one scan with the papers' network: all maps."""
     machine = describe_machine(workload.device)
     plan = plan_of(read_volume(path), machine, "paper", workload.filters)
-    return our_job(path, folder, _with_prototypes(build(METHOD, plan, machine)), MAP_KINDS)
+    return our_job(path, folder, _as_finished(build(METHOD, plan, machine)), MAP_KINDS)
 
 
 def monai_whole_scan(workload: Workload, path: Path, folder: Path) -> Work:

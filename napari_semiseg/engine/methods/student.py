@@ -26,12 +26,7 @@ from napari_semiseg.engine.methods.contract import (
 from napari_semiseg.engine.methods.optimisation import make_optimiser, optimise
 from napari_semiseg.engine.networks.heads import NetworkOutput
 from napari_semiseg.engine.parts.answers import Answers
-from napari_semiseg.engine.parts.dropout_uncertainty import (
-    dropout_active,
-    has_dropout,
-    mean_of_passes,
-    normalised_entropy,
-)
+from napari_semiseg.engine.parts.dropout_uncertainty import has_dropout, normalised_entropy
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.parts.teacher import AveragedTeacher
 from napari_semiseg.engine.planning.plan import Plan
@@ -155,14 +150,7 @@ class StudentMethod(Method):
         """Return the normalised entropy (B, *spatial) over dropout passes or weights."""
         network = self.answering
         if has_dropout(network):
-            with dropout_active(network):
-                mean = mean_of_passes(
-                    lambda crops: torch.softmax(network(crops).logits.float(), dim=1),
-                    answers.windows,
-                    MAP_PASSES,
-                    noise=0.0,
-                )
-            return normalised_entropy(mean)
+            return normalised_entropy(answers.dropout_mean_of(network, MAP_PASSES))
         if self.averaged is None:
             return normalised_entropy(answers.probabilities_of(network))
         return normalised_entropy(answers.mean_of(self.student, self.averaged.network))

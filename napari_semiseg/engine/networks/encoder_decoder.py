@@ -7,7 +7,7 @@ down through the encoder, up through a decoder, and how the two are joined.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -15,10 +15,12 @@ from napari_semiseg.engine.networks.encoder_features import EncoderFeatures
 from napari_semiseg.engine.networks.heads import Heads, NetworkOutput
 
 
-class EncodedImage(NamedTuple):
+class EncodedImage:
     """What the encoder makes of an image.
 
-    Attributes
+    A plain class for the reason that `NetworkOutput` is one.
+
+    Parameters
     ----------
     skips : list of Tensor
         (B, F, *spatial) for the decoder, from full resolution down.
@@ -28,9 +30,12 @@ class EncodedImage(NamedTuple):
         (B, F', *small) the same before `EncoderFeatures`, where it may be perturbed.
     """
 
-    skips: list[Tensor]
-    deepest: Tensor
-    bottleneck: Tensor
+    __slots__ = ("bottleneck", "deepest", "skips")
+
+    def __init__(self, skips: list[Tensor], deepest: Tensor, bottleneck: Tensor) -> None:
+        self.skips = skips
+        self.deepest = deepest
+        self.bottleneck = bottleneck
 
 
 class EncoderDecoder(nn.Module):
@@ -62,6 +67,17 @@ class EncoderDecoder(nn.Module):
         *skips, deepest = [self.encoder_features(level) for level in levels]
         return EncodedImage(skips, deepest, levels[-1])
 
+    def encoded(self, image: Tensor | EncodedImage) -> EncodedImage:
+        """Return what the encoder makes of an image, or made of it in an earlier pass."""
+        return self.encode(image) if isinstance(image, Tensor) else image
+
+    def kept(self, encoded: EncodedImage) -> EncodedImage | None:
+        """Return what an output keeps for further passes.
+
+        In training it would hold the skips of passes without gradients in memory for nothing.
+        """
+        return None if self.training else encoded
+
     def decode(self, decoder: Any, skips: list[Tensor], features: Tensor) -> Tensor:
         """Go up to full resolution.
 
@@ -78,9 +94,18 @@ class EncoderDecoder(nn.Module):
             features = decoder.decoder[level](self.join(skips[level], decoder.up[level](features)))
         return features
 
-    def forward(self, image: Tensor) -> NetworkOutput:
-        """Segment ``image`` (B, channels, *spatial), each axis a multiple of the total stride."""
-        skips, deepest, bottleneck = self.encode(image)
-        features = self.decode(self, skips, self.dropout(deepest))
+    def forward(self, image: Tensor | EncodedImage) -> NetworkOutput:
+        """Segment an image.
+
+        Parameters
+        ----------
+        image : Tensor or EncodedImage
+            (B, channels, *spatial), each axis a multiple of the total stride; or what the encoder,
+            which has no dropout, made of it in an earlier pass.
+        """
+        encoded = self.encoded(image)
+        features = self.decode(self, encoded.skips, self.dropout(encoded.deepest))
         logits, distance = self.heads(self.dropout(features))
-        return NetworkOutput(logits, features, bottleneck, distance)
+        return NetworkOutput(
+            logits, features, encoded.bottleneck, distance, encoded=self.kept(encoded)
+        )

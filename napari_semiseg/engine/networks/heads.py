@@ -6,10 +6,15 @@ has. Called by the trunks in this room only.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from napari_semiseg.engine.networks.layers import CONVOLUTION
+
+if TYPE_CHECKING:
+    from napari_semiseg.engine.networks.encoder_decoder import EncodedImage
 
 
 class NetworkOutput:
@@ -31,9 +36,12 @@ class NetworkOutput:
     branches : tuple of Tensor
         (B, C, *spatial) class scores of every scale or decoder, ``logits`` first; empty for networks
         with one answer.
+    encoded : EncodedImage or None
+        What the network can be asked about again without going through its encoder; None in training
+        mode, and of networks that cannot.
     """
 
-    __slots__ = ("bottleneck", "branches", "features", "logits", "signed_distance")
+    __slots__ = ("bottleneck", "branches", "encoded", "features", "logits", "signed_distance")
 
     def __init__(
         self,
@@ -42,12 +50,14 @@ class NetworkOutput:
         bottleneck: Tensor,
         signed_distance: Tensor | None = None,
         branches: tuple[Tensor, ...] = (),
+        encoded: EncodedImage | None = None,
     ) -> None:
         self.logits = logits
         self.features = features
         self.bottleneck = bottleneck
         self.signed_distance = signed_distance
         self.branches = branches
+        self.encoded = encoded
 
 
 class Heads(nn.Module):

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from napari_semiseg.engine.networks.encoder_decoder import EncoderDecoder
+from napari_semiseg.engine.networks.encoder_decoder import EncodedImage, EncoderDecoder
 from napari_semiseg.engine.networks.heads import NetworkOutput
 from napari_semiseg.engine.networks.layers import CONVOLUTION, LINEAR_INTERPOLATION
 
@@ -52,26 +52,33 @@ class MultiDecoder(nn.Module):
             for mode in (LINEAR_INTERPOLATION[trunk.dimensions], "nearest")
         )
 
-    def forward(self, image: Tensor, branches: int | None = None) -> NetworkOutput:
+    def forward(self, image: Tensor | EncodedImage, branches: int | None = None) -> NetworkOutput:
         """Segment ``image`` with every decoder.
 
         Parameters
         ----------
-        image : Tensor
+        image : Tensor or EncodedImage
             (B, channels, *spatial), each axis a multiple of the total stride.
         branches : int, optional
             How many decoders answer, the trunk's first; all by default.
         """
         trunk = self.trunk
-        skips, deepest, bottleneck = trunk.encode(image)
-        start = trunk.dropout(deepest)
-        features = trunk.decode(trunk, skips, start)
+        encoded = trunk.encoded(image)
+        start = trunk.dropout(encoded.deepest)
+        features = trunk.decode(trunk, encoded.skips, start)
         logits, distance = trunk.heads(trunk.dropout(features))
         answers = [logits]
         others: list[Any] = list(self.others)[: None if branches is None else branches - 1]
         for other in others:
-            answers.append(other.head(trunk.dropout(trunk.decode(other, skips, start))))
-        return NetworkOutput(logits, features, bottleneck, distance, tuple(answers))
+            answers.append(other.head(trunk.dropout(trunk.decode(other, encoded.skips, start))))
+        return NetworkOutput(
+            logits,
+            features,
+            encoded.bottleneck,
+            distance,
+            tuple(answers),
+            trunk.kept(encoded),
+        )
 
 
 def _interpolating(upsampling: Any, mode: str) -> nn.Sequential:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_semiseg.engine.networks.encoder_decoder import EncodedImage
 from napari_semiseg.engine.networks.heads import NetworkOutput
 from napari_semiseg.engine.networks.layers import (
     CHANNEL_DROPOUT,
@@ -84,17 +85,18 @@ class PyramidUNet(UNet):
             for share in DROPOUT_SHARES[: self.scales]
         )
 
-    def forward(self, image: Tensor, branches: int | None = None) -> NetworkOutput:
+    def forward(self, image: Tensor | EncodedImage, branches: int | None = None) -> NetworkOutput:
         """Segment ``image`` at every scale.
 
         Parameters
         ----------
-        image : Tensor
+        image : Tensor or EncodedImage
             (B, channels, *spatial), each axis a multiple of the total stride.
         branches : int, optional
             How many scales to answer at, finest first; all by default.
         """
-        skips, decoded, bottleneck = self.encode(image)
+        encoded = self.encoded(image)
+        skips, decoded = encoded.skips, encoded.deepest
         levels: list[Tensor] = []
         for level in reversed(range(len(self.up))):
             features = self.decoder[level](self.join(skips[level], self.up[level](decoded)))
@@ -103,9 +105,16 @@ class PyramidUNet(UNet):
         logits, distance = self.heads(decoded)
         coarse = list(self.coarse_heads)[: None if branches is None else branches - 1]
         pairs = zip(coarse, levels[1:], strict=False)  # not every level has a head
-        answers = [self._enlarge(head(level), image) for head, level in pairs]
-        return NetworkOutput(logits, features, bottleneck, distance, (logits, *answers))
+        answers = [self._enlarge(head(level), logits) for head, level in pairs]
+        return NetworkOutput(
+            logits,
+            features,
+            encoded.bottleneck,
+            distance,
+            (logits, *answers),
+            self.kept(encoded),
+        )
 
-    def _enlarge(self, logits: Tensor, image: Tensor) -> Tensor:
+    def _enlarge(self, coarse: Tensor, logits: Tensor) -> Tensor:
         mode = LINEAR_INTERPOLATION[self.dimensions]
-        return F.interpolate(logits.float(), size=image.shape[2:], mode=mode, align_corners=False)
+        return F.interpolate(coarse.float(), size=logits.shape[2:], mode=mode, align_corners=False)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from napari_semiseg.engine.networks.heads import NetworkOutput
 from napari_semiseg.engine.parts.disagreement import total_variation
+from napari_semiseg.engine.parts.dropout_uncertainty import dropout_active, mean_of_passes
 
 
 class Answers:
@@ -36,7 +37,7 @@ class Answers:
 
     def probabilities_of(self, network: nn.Module) -> Tensor:
         """Return the class probabilities (B, C, *spatial) of ``network``, float32."""
-        return torch.softmax(self.of(network).logits.float(), dim=1)
+        return _probabilities(self.of(network))
 
     def mean_of(self, first: nn.Module, *others: nn.Module) -> Tensor:
         """Return the mean probabilities (B, C, *spatial) of networks."""
@@ -45,6 +46,27 @@ class Answers:
             total = total + self.probabilities_of(network)
         return total / (1 + len(others))
 
+    @torch.no_grad()
+    def dropout_mean_of(self, network: nn.Module, passes: int) -> Tensor:
+        """Return the mean probabilities (B, C, *spatial) of ``network`` over dropout passes.
+
+        An encoder without dropout says the same in every pass and is gone through once.
+        """
+        encoded = self.of(network).encoded
+        with dropout_active(network):
+            if encoded is None:
+                return mean_of_passes(
+                    lambda crops: _probabilities(network(crops)), self.windows, passes, noise=0.0
+                )
+            total = _probabilities(network(encoded))
+            for _ in range(passes - 1):
+                total += _probabilities(network(encoded))
+        return total / passes
+
     def disagreement_of(self, one: nn.Module, other: nn.Module) -> Tensor:
         """Return how far the predictions of two networks lie apart, (B, *spatial) 0…1."""
         return total_variation(self.probabilities_of(one), self.probabilities_of(other))
+
+
+def _probabilities(output: NetworkOutput) -> Tensor:
+    return torch.softmax(output.logits.float(), dim=1)

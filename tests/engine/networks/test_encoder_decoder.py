@@ -5,8 +5,10 @@ import torch
 
 from napari_semiseg.engine.networks.catalogue import build_network
 from napari_semiseg.engine.networks.specification import NetworkSpecification
+from napari_semiseg.engine.parts.dropout_uncertainty import dropout_active
 
 NAMES = ("unet", "paper-unet", "vnet")
+WITH_BRANCHES = ("pyramid-unet", "multi-decoder-vnet")
 
 
 def build(name, dropout=0.0):
@@ -28,12 +30,34 @@ def test_every_level_but_the_deepest_is_a_skip(name):
 def test_down_and_up_again_is_the_forward_pass(name):
     network = build(name)
     image = torch.randn(1, 1, 8, 16, 16)
-    skips, deepest, bottleneck = network.encode(image)
-    features = network.decode(network, skips, deepest)
+    encoded = network.encode(image)
+    features = network.decode(network, encoded.skips, encoded.deepest)
     output = network(image)
     assert torch.equal(features, output.features)
-    assert torch.equal(bottleneck, output.bottleneck)
+    assert torch.equal(encoded.bottleneck, output.bottleneck)
     assert torch.equal(network.heads(features)[0], output.logits)
+
+
+@pytest.mark.parametrize("name", [*NAMES, *WITH_BRANCHES])
+def test_a_pass_from_the_encoded_image_is_the_whole_pass(name):
+    network = build(name, dropout=0.5)
+    image = torch.randn(2, 1, 8, 16, 16)
+    encoded = network(image).encoded
+    with dropout_active(network):
+        torch.manual_seed(1)
+        whole = network(image)
+        torch.manual_seed(1)
+        decoded = network(encoded)
+        assert not torch.equal(network(encoded).logits, decoded.logits)
+    assert torch.equal(decoded.logits, whole.logits)
+    assert torch.equal(decoded.bottleneck, whole.bottleneck)
+    assert len(decoded.branches) == len(whole.branches)
+    assert all(map(torch.equal, decoded.branches, whole.branches))
+
+
+@pytest.mark.parametrize("name", [*NAMES, *WITH_BRANCHES])
+def test_training_does_not_keep_the_encoded_image(name):
+    assert build(name).train()(torch.randn(2, 1, 8, 16, 16)).encoded is None
 
 
 @pytest.mark.parametrize("name", NAMES)

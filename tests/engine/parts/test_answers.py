@@ -1,8 +1,12 @@
+import pytest
 import torch
 from torch import nn
 
+from napari_semiseg.engine.networks.catalogue import build_network
 from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.networks.specification import NetworkSpecification
 from napari_semiseg.engine.parts.answers import Answers
+from napari_semiseg.engine.parts.dropout_uncertainty import dropout_active
 
 
 class Counting(nn.Module):
@@ -59,3 +63,33 @@ def test_the_mean_of_networks_is_that_of_their_probabilities():
     each = [answers.probabilities_of(network) for network in networks]
     torch.testing.assert_close(answers.mean_of(*networks), torch.stack(each).mean(dim=0))
     assert torch.equal(answers.mean_of(networks[0]), each[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "patch", "times_encoded"), [("vnet", (8, 16, 16), 1), ("enet", (64, 64), None)]
+)
+def test_dropout_passes_are_averaged_and_the_encoder_is_asked_once(name, patch, times_encoded):
+    torch.manual_seed(0)
+    network = build_network(
+        NetworkSpecification(
+            name=name, dimensions=len(patch), filters=4, strides=((2,) * len(patch),), dropout=0.5
+        )
+    )
+    windows = torch.randn(2, 1, *patch)
+    network.eval()
+    with torch.no_grad(), dropout_active(network):
+        torch.manual_seed(1)
+        drawn = [torch.softmax(network(windows).logits, dim=1) for _ in range(3)]
+    assert not torch.equal(drawn[0], drawn[1])
+    encoded = []
+    if times_encoded:
+        network.encoder[0].register_forward_hook(lambda *_: encoded.append(1))
+    answers = Answers(windows)
+    answers.of(network)
+    torch.manual_seed(1)
+    found = answers.dropout_mean_of(network, passes=3)
+    if times_encoded:
+        torch.testing.assert_close(found, torch.stack(drawn).mean(dim=0))
+        assert len(encoded) == times_encoded
+    assert found.shape == drawn[0].shape
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(2, *patch))

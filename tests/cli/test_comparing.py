@@ -10,18 +10,8 @@ import torch
 from napari_semiseg import cli, comparing_jobs
 from napari_semiseg.comparing_jobs import Place, places
 from napari_semiseg.engine.planning.machine import Machine
+from tests.cli.typed import TINY
 from tests.engine.small_study import make_study
-
-TINY = ["--set", "network.filters=4", "--set", "patch=[16,16,16]",
-        "--set", "network.strides=[[2,2,2]]", "--device", "cpu"]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
