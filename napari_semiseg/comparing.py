@@ -177,9 +177,10 @@ def _train_at_a_time(
 ) -> list[str]:
     """Train and measure what is missing in several processes; return the names of failed runs."""
     from napari_semiseg.comparing_jobs import JobRunner, places
-    from napari_semiseg.engine.training.comparison import measured_runs, refuse_nothing_held_out
+    from napari_semiseg.engine.evaluation.held_out import reference_cases
+    from napari_semiseg.engine.training.comparison import measured_runs
 
-    refuse_nothing_held_out(study)
+    reference_cases(study)
     missing = [settings for settings in options.runs if not measured_runs(study, [settings])]
     tell_people(f"{len(missing)} of {len(options.runs)} runs are to be trained, {jobs} at a time.")
 
@@ -220,7 +221,7 @@ def _about(study: Study) -> str:
     machine = describe_machine("auto")
     counts = (
         f"{len(study.labelled_cases())} labelled, {len(study.unlabelled_cases())} unlabelled and "
-        f"{len(study.held_out_cases())} held-out scans"
+        f"{sum(case.is_reference for case in study.cases())} held-out scans"
     )
     return (
         f"Study “{study.name}”: {counts}. Device: {machine.device_name}, PyTorch "

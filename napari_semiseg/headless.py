@@ -190,6 +190,11 @@ def evaluation_table(evaluation: Evaluation) -> None:
         for case, classes in [*evaluation.cases.items(), ("mean", evaluation.mean)]
         for name, scores in classes.items()
     ]
+    if evaluation.left_out:
+        tell_people(
+            f"Not measured on {', '.join(evaluation.left_out)}: held-out scans whose labels are not "
+            "finished, or from which the run learnt before they were locked away."
+        )
     title = f"Run {evaluation.run} on {len(evaluation.cases)} held-out cases"
     table(title, ("case", "class", "Dice", "HD95 mm", "ASD mm"), rows)
 

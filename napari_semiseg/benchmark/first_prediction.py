@@ -98,7 +98,7 @@ def _section(
 ) -> Section:
     counts = (
         f"{len(study.labelled_cases())} labelled, {len(study.unlabelled_cases())} unlabelled and "
-        f"{len(study.held_out_cases())} held-out scans"
+        f"{sum(case.is_reference for case in study.cases())} held-out scans"
     )
     last = rows[-1]
     reached = (

@@ -56,8 +56,8 @@ def _comparable(records: Snapshot) -> str:
 
 
 def measurable(records: Snapshot) -> int:
-    """Return how many held-out cases have a label to measure against."""
-    return sum(case.held_out and case.has_label for case in records.cases)
+    """Return how many held-out cases have a finished label to measure against."""
+    return sum(case.is_reference for case in records.cases)
 
 
 def usable_runs(records: Snapshot) -> list[Run]:

@@ -155,7 +155,7 @@ def compare_runs(study: Study, chosen: Sequence[str] | None, yardstick: str | No
     -------
     Comparison
     """
-    held_out = [case for case in study.held_out_cases() if case.has_label]
+    held_out = [case for case in study.held_out_cases() if case.is_reference]
     runs = study.runs()
     twins = _twins(runs)
     figures = {run.identifier: _figures(study, run, held_out, twins) for run in reversed(runs)}
@@ -195,7 +195,7 @@ def _column(letter: str, figures: RunFigures, shared: Sequence[str], verdict: st
 def _figures(
     study: Study, run: Run, held_out: Sequence[Case], twins: dict[str, str | None]
 ) -> RunFigures:
-    learnt_from = set(run.labelled)
+    learnt_from = set(run.learnt_from)
     cases = [case for case in held_out if case.name not in learnt_from]
     recorded = recorded_metrics(study, run, cases)
     values = (

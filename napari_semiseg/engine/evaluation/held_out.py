@@ -22,7 +22,7 @@ from napari_semiseg.engine.evaluation.metrics import (
 )
 from napari_semiseg.engine.evaluation.recorded import record_case
 from napari_semiseg.engine.inference.prediction import Predicting, method_to_ask, predict_of_many
-from napari_semiseg.engine.study import Study
+from napari_semiseg.engine.study import Case, Run, Study
 
 SCORES = ("dice", "hd95", "asd")
 
@@ -49,12 +49,16 @@ class Evaluation:
         Metrics of each case.
     means : MeanMetrics
         Means over the cases.
+    left_out : tuple of str
+        Held-out cases that were not measured: their labels are not finished, or the run learnt from
+        them before they were locked away.
     """
 
     run: str
     class_names: dict[int, str]
     metrics: dict[str, CaseMetrics]
     means: MeanMetrics
+    left_out: tuple[str, ...] = ()
 
     @property
     def dice(self) -> float | None:
@@ -86,11 +90,47 @@ class Evaluation:
             "counted": overall.counted,
             "not_counted": overall.not_counted,
             "one_empty": overall.one_empty,
+            "left_out": list(self.left_out),
         }
 
 
 def _scores(metrics: ClassMetrics | ClassMeans) -> dict[str, float | None]:
     return {score: getattr(metrics, score) for score in SCORES}
+
+
+def reference_cases(study: Study) -> list[Case]:
+    """Return the held-out cases with a finished label, which models may be measured on.
+
+    Raises
+    ------
+    StudyError
+        There is none.
+    """
+    cases = [case for case in study.held_out_cases() if case.is_reference]
+    if not cases:
+        raise StudyError(
+            f"Study “{study.name}” has no held-out scan with a finished label to measure on; lock "
+            "some labelled scans away (--held-out) before training."
+        )
+    return cases
+
+
+def cases_to_measure(study: Study, run: Run) -> list[Case]:
+    """Return the reference cases whose labels a run has never learnt from.
+
+    Raises
+    ------
+    StudyError
+        There is none.
+    """
+    references = reference_cases(study)
+    cases = [case for case in references if case.name not in run.learnt_from]
+    if not cases:
+        raise StudyError(
+            f"Run {run.identifier} has learnt from the labels of all {len(references)} held-out "
+            "scans: train a new one to measure on them."
+        )
+    return cases
 
 
 def evaluate(
@@ -126,15 +166,10 @@ def evaluate(
     Raises
     ------
     StudyError
-        No run, or no held-out case with a label.
+        No run, or no held-out case with a finished label that the run has not learnt from.
     """
     record = study.run(run)
-    cases = [case for case in study.held_out_cases() if case.has_label]
-    if not cases:
-        raise StudyError(
-            f"Study “{study.name}” has no held-out scan with a label to measure on; lock some "
-            "labelled scans away (--held-out) before training."
-        )
+    cases = cases_to_measure(study, record)
     method = method_to_ask(record.folder, device)
     measured: dict[str, CaseMetrics] = {}
     for index, case in enumerate(cases):
@@ -151,4 +186,5 @@ def evaluate(
         yield CaseEvaluated(case.name, measured[case.name])
     names = {value: str(value) for value in method.plan.class_values}  # a class may be gone since
     names |= {info.value: info.name for info in study.classes}
-    return Evaluation(record.identifier, names, measured, mean_of(measured.values()))
+    left_out = tuple(case.name for case in study.held_out_cases() if case.name not in measured)
+    return Evaluation(record.identifier, names, measured, mean_of(measured.values()), left_out)

@@ -43,7 +43,7 @@ from napari_semiseg.engine.parts.prototype_segmentation import (
 )
 from napari_semiseg.engine.parts.ramps import gaussian_ramp
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
-from napari_semiseg.engine.planning.plan import Plan
+from napari_semiseg.engine.planning.plan import Plan, Preset
 from napari_semiseg.engine.sampling.batches import Batch
 
 BANK_DECAY = 0.99  # of the running prototypes: about the last hundred steps
@@ -118,6 +118,18 @@ class CyclicPrototypeConsistency(TeacherMethod):
             kind: PrototypeBank(plan.classes, BANK_DECAY) for kind in ("labelled", "unlabelled")
         }
         """Running means of the prototypes of training, for the maps alone."""
+
+    @classmethod
+    def plan_overrides(cls, preset: Preset) -> dict[str, Any]:
+        """Take the paper's 3D U-Net and schedule in the paper preset."""
+        if preset == "modern":
+            return {}
+        return {
+            "network.name": "paper-unet",
+            "network.normalisation": "instance",
+            "network.dropout": 0.3,
+            "recipe.schedule": "poly",
+        }
 
     def losses(self, batch: Batch, clock: Clock) -> tuple[Losses, StepReport]:
         """Return the supervised term and both prototype consistencies."""

@@ -120,6 +120,11 @@ class Case:
         return self.has_label and self.state in (CaseState.LABELLED, CaseState.ACCEPTED)
 
     @property
+    def is_reference(self) -> bool:
+        """Whether models may be measured on the case: held out, and its label finished by a person."""
+        return self.held_out and self.has_label and self.hidden_state is CaseState.LABELLED
+
+    @property
     def accepted_in_part(self) -> bool:
         """Whether parts of a prediction were accepted, and training learns from those parts only."""
         marks = self.done_slices

@@ -185,6 +185,10 @@ def _label_and_lock(
     name = step.case
     try:
         case = study.case(name)
+        # Locked first: with a label that cannot be read, the scan must not be trained on either.
+        if name in lists.held_out and not case.held_out:
+            study.hold_out(name)
+            step = replace(step, held_out=True)
         if labels is not None and lists.wants_label(name):
             path = _label_file(labels, name)
             if path is not None and case.label_belongs_to_a_person:
@@ -194,9 +198,6 @@ def _label_and_lock(
                 step = replace(step, labelled=True)
             elif lists.labelled is not None:
                 raise BadLabel(f"The folder {labels} has no label file for “{name}”.")
-        if name in lists.held_out and not case.held_out:
-            study.hold_out(name)
-            step = replace(step, held_out=True)
     except SemisegError as problem:
         return replace(step, problem=f"{name}: {problem}")
     return step

@@ -24,6 +24,9 @@ from napari_semiseg.engine.study.storage import plain, write_text
 
 RunStatus = Literal["running", "stopped", "finished", "failed"]
 
+EARLIER_LABELLED = "earlier_labelled"
+"""Detail of a run: cases that its weights had learnt from before its last start."""
+
 _PACKAGES = ("napari-semiseg", "numpy", "torch", "monai", "lightning-fabric", "SimpleITK", "zarr")
 
 
@@ -46,7 +49,7 @@ class Run:
     label_hash : str
         ``Study.label_snapshot_hash()`` when it started.
     labelled, unlabelled : tuple of str
-        Names of the cases that it could learn from when it started.
+        Names of the cases that it could learn from when it was last started.
     versions : dict of str to str
         Versions of Python and of the packages that count for its numbers.
     details : dict
@@ -72,6 +75,14 @@ class Run:
     started: str
     finished: str | None
     folder: Path
+
+    @property
+    def learnt_from(self) -> tuple[str, ...]:
+        """Names of the cases whose labels its weights have ever learnt from.
+
+        Those of earlier starts and of the run whose weights it began with are among them.
+        """
+        return tuple(dict.fromkeys([*self.labelled, *self.details.get(EARLIER_LABELLED, ())]))
 
     @property
     def has_checkpoint(self) -> bool:
@@ -184,6 +195,49 @@ class RunTable:
             marks = ", ".join("?" * len(row))
             connection.execute(
                 f"INSERT INTO runs ({columns}) VALUES ({marks})", tuple(row.values())
+            )
+        return self.one(identifier)
+
+    def resume(
+        self,
+        identifier: str,
+        settings: Mapping[str, Any],
+        *,
+        label_hash: str,
+        labelled: Sequence[str],
+        unlabelled: Sequence[str],
+    ) -> Run:
+        """Record that a run goes on, with the settings and labels of now.
+
+        A run whose labels have changed on the way is one of neither set of labels: its hash becomes
+        one that no set has.
+
+        Parameters
+        ----------
+        identifier, settings, label_hash, labelled, unlabelled
+            As in :class:`Run`.
+
+        Raises
+        ------
+        StudyError
+            If there is no such run, or another program is training it.
+        """
+        former = self.one(identifier)
+        earlier = {EARLIER_LABELLED: list(former.learnt_from)}
+        self.update(identifier, "running", earlier)
+        if label_hash != former.label_hash:
+            label_hash = f"{former.label_hash}, then {label_hash}"
+        with self._records.transaction() as connection:
+            connection.execute(
+                "UPDATE runs SET settings = ?, label_hash = ?, labelled = ?, unlabelled = ? "
+                "WHERE identifier = ?",
+                (
+                    json.dumps(plain(settings)),
+                    label_hash,
+                    json.dumps(list(labelled)),
+                    json.dumps(list(unlabelled)),
+                    identifier,
+                ),
             )
         return self.one(identifier)
 

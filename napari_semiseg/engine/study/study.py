@@ -306,15 +306,19 @@ class Study:
 
     def create_run(self, method: str, settings: Mapping[str, Any], seed: int) -> Run:
         """Record a new run of a method as running, with the labels of this moment."""
+        return self._runs.create(method, settings, seed, **self._learnt_from_now())
+
+    def resume_run(self, identifier: str, settings: Mapping[str, Any]) -> Run:
+        """Record that a run goes on with other settings, such as a budget, and the labels of now."""
+        return self._runs.resume(identifier, settings, **self._learnt_from_now())
+
+    def _learnt_from_now(self) -> dict[str, Any]:
         cases = self.cases()
-        return self._runs.create(
-            method,
-            settings,
-            seed,
-            label_hash=label_snapshot_hash(cases),
-            labelled=[case.name for case in cases if case.trains_with_label],
-            unlabelled=[c.name for c in cases if not (c.trains_with_label or c.held_out)],
-        )
+        return {
+            "label_hash": label_snapshot_hash(cases),
+            "labelled": [case.name for case in cases if case.trains_with_label],
+            "unlabelled": [c.name for c in cases if not (c.trains_with_label or c.held_out)],
+        }
 
     def runs(self) -> list[Run]:
         """Return all runs, oldest first."""

@@ -11,9 +11,14 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from napari_semiseg.engine.errors import StudyError
-from napari_semiseg.engine.evaluation.held_out import CaseEvaluated, evaluate
+from napari_semiseg.engine.evaluation.held_out import (
+    CaseEvaluated,
+    cases_to_measure,
+    evaluate,
+    reference_cases,
+)
 from napari_semiseg.engine.evaluation.metrics import CaseMetrics
+from napari_semiseg.engine.evaluation.recorded import recorded_metrics
 from napari_semiseg.engine.inference.prediction import Predicting
 from napari_semiseg.engine.methods.assembly import load_checkpoint
 from napari_semiseg.engine.methods.registry import method_of, settings_of
@@ -21,7 +26,7 @@ from napari_semiseg.engine.planning.plan import Preset
 from napari_semiseg.engine.study import Run, Study
 from napari_semiseg.engine.training.events import Event
 from napari_semiseg.engine.training.loop import train
-from napari_semiseg.engine.training.preparation import settings_of_run
+from napari_semiseg.engine.training.preparation import BUDGET_CHANGED, settings_of_run
 from napari_semiseg.engine.training.settings import TrainingSettings
 
 TWIN = "supervised"
@@ -130,7 +135,7 @@ def compare(
     SemisegError
         The study has no labelled or no held-out case, or a run fails.
     """
-    refuse_nothing_held_out(study)
+    reference_cases(study)
     measured = []
     for index, settings in enumerate(runs):
         yield CellStarted(settings, index, len(runs))
@@ -141,15 +146,6 @@ def compare(
             yield from evaluate(study, run.identifier, settings.device)
         measured.append(_measured(study, run, settings))
     return measured
-
-
-def refuse_nothing_held_out(study: Study) -> None:
-    """Raise StudyError where there is nothing that methods could be compared on."""
-    if not study.held_out_cases():
-        raise StudyError(
-            f"Study “{study.name}” has no held-out case to compare methods on; lock at least three "
-            "labelled scans away (--held-out)."
-        )
 
 
 def measured_runs(study: Study, runs: Sequence[TrainingSettings]) -> list[Measured]:
@@ -163,16 +159,20 @@ def measured_runs(study: Study, runs: Sequence[TrainingSettings]) -> list[Measur
 
 
 def find_run(study: Study, settings: TrainingSettings) -> Run | None:
-    """Return the newest finished run with these settings and the labels of now, if there is one.
+    """Return the newest finished run with these settings and the scans of now, if there is one.
 
-    Of the method's own settings those count that it really had: a run from before a default changed is
-    another one.
+    Of the method's own settings, and of the plan that it wants, those count that it really had: a run
+    from before a default changed is another one, and so is one that went on with another budget.
     """
     labels = study.label_snapshot_hash()
+    unlabelled = {case.name for case in study.unlabelled_cases()}
     wanted = _apart_from_the_method(settings)
     own = settings_of(method_of(settings.method), settings.method_settings).model_dump(mode="json")
     for run in reversed(study.runs()):
-        usable = run.status == "finished" and run.label_hash == labels and run.has_checkpoint
+        usable = run.status == "finished" and run.has_checkpoint
+        usable = usable and not run.details.get(BUDGET_CHANGED)
+        usable = usable and run.label_hash == labels and set(run.unlabelled) == unlabelled
+        usable = usable and _had_the_plan(run, settings)
         if usable and _apart_from_the_method(settings_of_run(run)) == wanted:
             had = load_checkpoint(run.folder).settings
             if all(had.get(name, value) == value for name, value in own.items()):
@@ -184,18 +184,28 @@ def _apart_from_the_method(settings: TrainingSettings) -> dict[str, Any]:
     return settings.model_copy(update={"method_settings": {}}).model_dump(mode="json")
 
 
+def _had_the_plan(run: Run, settings: TrainingSettings) -> bool:
+    """Tell whether a run had the network, schedule and so on that its method wants by name today.
+
+    Numbers may have been lowered for the memory of the device, and do not count.
+    """
+    wanted = method_of(settings.method).plan_overrides(settings.preset) | settings.plan_overrides
+    plan = run.settings["plan"]
+    return all(
+        plan.get(part, {}).get(field) == value
+        for (part, _, field), value in ((name.partition("."), wanted[name]) for name in wanted)
+        if field and isinstance(value, str)
+    )
+
+
 def _is_measured(study: Study, run: Run) -> bool:
-    return {case.name for case in study.held_out_cases()} <= set(study.metrics(run))
+    cases = cases_to_measure(study, run)
+    return len(recorded_metrics(study, run, cases).current) == len(cases)
 
 
 def _measured(study: Study, run: Run, settings: TrainingSettings) -> Measured:
     progress = load_checkpoint(run.folder).progress
-    held_out = {case.name for case in study.held_out_cases()}
-    metrics = {
-        case: CaseMetrics.from_dict(stored)
-        for case, stored in study.metrics(run).items()
-        if case in held_out
-    }
+    metrics = recorded_metrics(study, run, cases_to_measure(study, run)).current
     return Measured(
         settings, run.identifier, int(progress["step"]), float(progress["seconds"]), metrics
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -22,6 +23,7 @@ from napari_semiseg.engine.planning.planner import make_plan
 from napari_semiseg.engine.sampling.batches import BatchSampler
 from napari_semiseg.engine.sampling.patch_cache import CachedCase
 from napari_semiseg.engine.study import Case, Run, Study
+from napari_semiseg.engine.study.runs import EARLIER_LABELLED
 from napari_semiseg.engine.training.budget import Budget
 from napari_semiseg.engine.training.events import Event, Preparing
 from napari_semiseg.engine.training.memory_probe import Trial, plan_that_fits
@@ -38,6 +40,10 @@ from napari_semiseg.engine.training.work import Work
 VALIDATE_FROM = 10  # labelled cases; below, every label is worth more in training
 VALIDATION_SHARE = 0.2
 MOST_VALIDATION_CASES = 5
+BUDGET_CHANGED = "budget_changed"
+"""Detail of a run: whether it went on with another budget, so that its rates took a bend."""
+VALIDATION = "validation"
+"""Detail of a run: cases that are set aside to follow the Dice on."""
 
 
 def prepare(
@@ -54,7 +60,8 @@ def prepare(
     """
     yield Preparing(0, 1, "looking at the scans")
     basis = _basis(study, settings, resume)
-    training, validation = _split(study, settings)
+    former = resume or settings.start_from
+    training, validation = _split(study, settings, None if former is None else study.run(former))
     processes = Processes.gather(settings, describe_machine(settings.device))
     machine = _machine_of_all(settings, processes)
     plan = processes.of_the_first(_plan(study, settings, machine, basis))
@@ -67,7 +74,7 @@ def prepare(
     trial = Trial(settings.method, basis.method_settings, make_sampler, processes)
     plan, machine = yield from plan_that_fits(trial, plan, machine)
     method = _method(settings, plan, basis, machine, processes)
-    run = _run(study, settings, plan, resume, processes)
+    run = _run(study, settings, plan, resume, processes, validation)
     budget = Budget.of(settings)
     sampler = make_sampler(method)
     work = Work(study, run, settings, machine, processes, method, sampler, budget, validation)
@@ -127,8 +134,14 @@ def _stand_where_it_stood(work: Work, checkpoint: Checkpoint) -> None:
     work.sampler.load_state_dict(checkpoint.progress["streams"])
 
 
-def _split(study: Study, settings: TrainingSettings) -> tuple[list[Case], list[Case]]:
-    """Divide the labelled cases into those to train on and those to follow the Dice on."""
+def _split(
+    study: Study, settings: TrainingSettings, former: Run | None
+) -> tuple[list[Case], list[Case]]:
+    """Divide the labelled cases into those to train on and those to follow the Dice on.
+
+    Where weights are taken over from a ``former`` run, the Dice is followed on cases that they have
+    not learnt from: those that were set aside then, and those that were labelled since.
+    """
     labelled = study.labelled_cases()
     if not labelled:
         raise TrainingError(
@@ -148,7 +161,12 @@ def _split(study: Study, settings: TrainingSettings) -> tuple[list[Case], list[C
     order = torch.randperm(len(labelled), generator=generator).tolist()
     # A Dice over slices that nobody has looked at would mean nothing.
     whole = [labelled[index] for index in order if labelled[index].done_slices is None]
-    if settings.validation_cases is not None and count > len(whole):
+    if former is not None:
+        aside_then = former.details.get(VALIDATION, ())
+        seen = set(former.learnt_from).difference(aside_then)
+        whole = [case for case in whole if case.name not in seen]
+        whole.sort(key=lambda case: case.name not in aside_then)  # stable: new ones stay shuffled
+    elif settings.validation_cases is not None and count > len(whole):
         raise SettingsError(
             f"Only {len(whole)} of the labelled scans are labelled in every slice, fewer than the "
             f"{count} validation cases; set aside fewer or finish more scans."
@@ -225,17 +243,26 @@ def _run(
     plan: Plan,
     resume: str | None,
     processes: Processes,
+    validation: list[Case],
 ) -> Run:
     """Open the record of the run; the first process does it for all."""
     identifier = resume
-    if processes.leads and resume is not None:
-        study.update_run(resume, status="running")
-    elif processes.leads:
+    if processes.leads:
         record = {
             "training": settings.model_dump(mode="json"),
             "plan": plan.model_dump(mode="json"),
         }
-        identifier = study.create_run(settings.method, record, settings.seed).identifier
+        fields: dict[str, Any] = {VALIDATION: [case.name for case in validation]}
+        if resume is not None:
+            before = settings_of_run(study.run(resume))
+            if (before.steps, before.minutes) != (settings.steps, settings.minutes):
+                fields[BUDGET_CHANGED] = True
+            study.resume_run(resume, record)
+        else:
+            identifier = study.create_run(settings.method, record, settings.seed).identifier
+        if settings.start_from is not None and resume is None:
+            fields[EARLIER_LABELLED] = list(study.run(settings.start_from).learnt_from)
+        study.update_run(str(identifier), **fields)
     return study.run(str(processes.of_the_first(identifier)))
 
 
