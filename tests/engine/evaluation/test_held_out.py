@@ -10,7 +10,7 @@ from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.evaluation import held_out
 from napari_semiseg.engine.evaluation.held_out import CaseEvaluated, evaluate
 from napari_semiseg.engine.evaluation.recorded import recorded_metrics
-from napari_semiseg.engine.study import ClassInfo
+from napari_semiseg.engine.study import CaseState, ClassInfo
 from tests.engine.inference.known_answers import Threshold, finish, make_plan
 from tests.engine.small_study import make_study
 
@@ -138,7 +138,8 @@ def test_distances_are_in_millimetres_on_the_scans_own_grid(study, answer_with, 
     answer_with(Truth(make_plan(spacing=(1.5, 1, 1), class_values=(1,)), (0.5,)))
     for name in ("case_03", "case_04"):
         study.hold_out(name, locked=False)
-        study.save_label(name, (study.load_label(name) > 0).astype(np.uint8))
+        ball = (study.load_label(name) > 0).astype(np.uint8)
+        study.save_label(name, ball, state=CaseState.LABELLED)
         study.hold_out(name)
     _, found = finish(evaluate(study))
     scores = found.mean["shell"]
@@ -146,10 +147,31 @@ def test_distances_are_in_millimetres_on_the_scans_own_grid(study, answer_with, 
     assert 0 < scores["asd"] < scores["hd95"] <= 1.5 + 1e-6
 
 
+def test_a_label_that_is_not_finished_is_no_reference(study, perfect):
+    study.mark("case_04", CaseState.IN_PROGRESS)
+    _, found = finish(evaluate(study))
+    assert list(found.metrics) == ["case_03"]
+    assert found.left_out == ("case_04",)
+    assert found.to_dict()["left_out"] == ["case_04"]
+
+
+def test_scans_that_a_run_learnt_from_before_they_were_locked_are_left_out(study, perfect):
+    study.hold_out("case_00")
+    _, found = finish(evaluate(study))
+    assert set(found.metrics) == {"case_03", "case_04"}
+    assert found.left_out == ("case_00",)
+    for name in ("case_03", "case_04"):
+        study.hold_out(name, locked=False)
+    with pytest.raises(StudyError, match="has learnt from the labels of all 1 held-out scans"):
+        next(evaluate(study))
+
+
 def test_a_study_without_held_out_labels_says_what_to_do(tmp_path):
     with make_study(tmp_path, held_out=0) as study:
         study.update_run(study.create_run("supervised", {}, 0), status="finished")
-        with pytest.raises(StudyError, match=r"no held-out scan with a label .*--held-out"):
+        with pytest.raises(
+            StudyError, match=r"no held-out scan with a finished label .*--held-out"
+        ):
             next(evaluate(study))
 
 

@@ -3,6 +3,7 @@ import torch
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.methods.registry import method_of
+from napari_semiseg.engine.study import CaseState
 from napari_semiseg.engine.training.comparison import (
     CellStarted,
     compare,
@@ -12,6 +13,8 @@ from napari_semiseg.engine.training.comparison import (
     twin_of,
 )
 from napari_semiseg.engine.training.events import Started
+from napari_semiseg.engine.training.loop import train
+from napari_semiseg.engine.training.preparation import settings_of_run
 from napari_semiseg.engine.training.settings import TrainingSettings
 from tests.engine.small_study import make_study
 
@@ -79,6 +82,61 @@ def test_other_labels_make_another_run(tmp_path):
     assert find_run(study, settings[0]) is None
 
 
+def test_other_unlabelled_scans_make_another_run(tmp_path):
+    study = make_study(tmp_path, count=5, labelled=1, held_out=1)
+    settings = grid(["supervised"], ["modern"], [0], SHARED)
+    finish(study, settings)
+    study.remove_case("case_03")
+    assert find_run(study, settings[0]) is None
+
+
+def test_a_run_that_went_on_with_another_budget_is_neither(tmp_path):
+    study = make_study(tmp_path, count=4, labelled=1, held_out=1)
+    short = grid(["supervised"], ["modern"], [0], SHARED)[0]
+    long = short.model_copy(update={"steps": 5})
+    finish(study, [short])
+    run = find_run(study, short)
+    for _ in train(study, long, resume=run.identifier):
+        pass
+    assert find_run(study, short) is None
+    assert find_run(study, long) is None
+    assert settings_of_run(study.run(run.identifier)).steps == 5
+
+
+def test_a_run_with_another_network_than_its_method_wants_today_is_another_one(
+    tmp_path, monkeypatch
+):
+    study = make_study(tmp_path, count=4, labelled=1, held_out=1)
+    settings = SHARED.model_copy(update={"method": "mean-teacher", "steps": 1})
+    finish(study, [settings])
+    assert find_run(study, settings) is not None
+    wanted = {"recipe.schedule": "poly"}
+    monkeypatch.setattr(method_of("mean-teacher"), "plan_overrides", lambda preset: wanted)
+    assert find_run(study, settings) is None
+
+
+def test_figures_are_measured_again_after_a_held_out_label_was_corrected(tmp_path):
+    study = make_study(tmp_path, count=4, labelled=1, held_out=1)
+    settings = grid(["supervised"], ["modern"], [0], SHARED)
+    finish(study, settings)
+    assert measured_runs(study, settings)
+    study.hold_out("case_03", locked=False)
+    study.save_label("case_03", study.load_label("case_03")[::-1], state=CaseState.LABELLED)
+    study.hold_out("case_03")
+    assert measured_runs(study, settings) == []
+    _, events = finish(study, settings)
+    assert not any(isinstance(event, Started) for event in events)
+    assert measured_runs(study, settings)
+
+
+def test_a_held_out_scan_without_a_label_stops_no_comparison(tmp_path):
+    study = make_study(tmp_path, count=5, labelled=1, held_out=1)
+    study.hold_out("case_03")
+    measured, _ = finish(study, grid(["supervised"], ["modern"], [0], SHARED))
+    assert set(measured[0].metrics) == {"case_04"}
+    assert measured_runs(study, grid(["supervised"], ["modern"], [0], SHARED))
+
+
 def test_what_a_method_really_had_tells_its_runs_apart(tmp_path, monkeypatch):
     study = make_study(tmp_path, count=4, labelled=1, held_out=1)
     given = SHARED.model_copy(
@@ -100,6 +158,6 @@ def test_what_a_method_really_had_tells_its_runs_apart(tmp_path, monkeypatch):
 
 def test_a_study_without_held_out_cases_is_refused_before_anything_is_trained(tmp_path):
     study = make_study(tmp_path, count=3, labelled=2, held_out=0)
-    with pytest.raises(StudyError, match="no held-out case to compare"):
+    with pytest.raises(StudyError, match="no held-out scan with a finished label"):
         finish(study, grid(["supervised"], ["modern"], [0], SHARED))
     assert study.runs() == []

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from napari_semiseg.engine.errors import SemisegError, SettingsError, StudyError, TrainingError
+from napari_semiseg.engine.evaluation.held_out import cases_to_measure
 from napari_semiseg.engine.study import CaseState
 from napari_semiseg.engine.training import events
 from napari_semiseg.engine.training.loop import train
@@ -83,6 +84,36 @@ def test_cases_set_aside_are_not_trained_on_but_measured(tmp_path):
     assert len(validated) == 1
     assert set(validated[0].dice) == {1, 2}
     assert validated[0].mean == pytest.approx(np.mean(list(validated[0].dice.values())))
+
+
+def test_weights_are_never_followed_on_scans_that_they_have_learnt_from(tmp_path):
+    with make_study(tmp_path, count=14, labelled=10, held_out=1) as study:
+        _, first = run_training(study, tiny(steps=1))
+        aside = set(first.details["validation"])
+        assert len(aside) == 2
+        study.import_label("case_10", tmp_path / "labels" / "case_10.nii.gz", author="test")
+        settings = tiny(steps=1, start_from=first.identifier, seed=5)
+        _, second = run_training(study, settings)
+        assert set(second.details["validation"]) == aside
+        _, resumed = run_training(study, tiny(steps=2), resume=first.identifier)
+        assert set(resumed.details["validation"]) == aside
+        _, alone = run_training(study, tiny(steps=1, seed=5))
+        assert set(alone.details["validation"]) != aside
+
+
+def test_what_weights_have_learnt_from_is_remembered_over_runs(tmp_path):
+    with make_study(tmp_path, count=5, labelled=2, held_out=1) as study:
+        _, first = run_training(study, tiny(steps=1))
+        study.hold_out("case_00")
+        _, second = run_training(study, tiny(steps=1, start_from=first.identifier))
+        assert second.labelled == ("case_01",)
+        assert set(second.learnt_from) == {"case_00", "case_01"}
+        assert set(cases_to_measure(study, second)) == {study.case("case_04")}
+        study.import_label("case_02", tmp_path / "labels" / "case_02.nii.gz", author="test")
+        _, resumed = run_training(study, tiny(steps=2), resume=second.identifier)
+        assert set(resumed.labelled) == {"case_01", "case_02"}
+        assert set(resumed.learnt_from) == {"case_00", "case_01", "case_02"}
+        assert resumed.label_hash != study.label_snapshot_hash()  # it learnt from others, too
 
 
 def test_only_scans_labelled_in_every_slice_are_set_aside(tmp_path):
