@@ -103,14 +103,15 @@ class Curriculum(SizeConstrainedMethod):
         )
         self.regressor, self.regressor_optimiser = fabric.setup(
             in_fast_layout(regressor, plan.network),
-            make_optimiser(regressor, self.regressor_schedule(Clock(0, 0.0))[0]),
+            make_optimiser(regressor, self.regressor_schedule(Clock(0, 0.0))[0], fabric),
         )
+        self.fresh_bias = self.regressor.head.bias.detach().clone()
         self.first_step: int | None = None
         """Step of the run at which stage B began; None before."""
 
     def learns_sizes(self, clock: Clock) -> bool:
-        """Whether stage A is not over."""
-        return clock.share < self.settings.regression_share
+        """Whether stage A is not over; a larger budget does not bring it back."""
+        return self.first_step is None and clock.share < self.settings.regression_share
 
     def stage(self, clock: Clock) -> Clock:
         """Return the clock of the stage, 0…1; the segmenter's warm start is a share of its own stage.
@@ -144,8 +145,9 @@ class Curriculum(SizeConstrainedMethod):
         """Regress the sizes of labelled crops; where a voxel is ignored, a size is not known."""
         sizes = labelled_sizes(batch.labels, self.plan.classes)
         known = wholly_labelled(batch.labels)
-        if not self.regressor_optimiser.state:
-            self._start_at(sizes)
+        # What another run has learnt, which this one may begin with, is left as it is.
+        if torch.equal(self.regressor.head.bias.cpu(), self.fresh_bias.cpu()):
+            self._start_at(sizes, known)
         self.regressor.train()
         outputs = self.regressor(batch.images[: batch.labelled])
         errors = regression_error(outputs, sizes, self.settings.regression_scale)
@@ -158,9 +160,13 @@ class Curriculum(SizeConstrainedMethod):
         return report | ({} if stepped else {"skipped": 1.0})
 
     @torch.no_grad()
-    def _start_at(self, sizes: Tensor) -> None:
+    def _start_at(self, sizes: Tensor, known: Tensor) -> None:
         """Start from the mean of the first sizes, which short budgets would take long to reach."""
-        (mean,) = averaged(self.fabric, [sizes.mean(dim=0)])
+        counted = known.to(sizes.dtype)[:, None]
+        of_known, share, of_all = averaged(
+            self.fabric, [(sizes * counted).mean(dim=0), counted.mean(), sizes.mean(dim=0)]
+        )
+        mean = of_known / share if share else of_all
         mean = outputs_of(mean, self.settings.regression_scale)
         self.regressor.head.bias.copy_(mean)
 

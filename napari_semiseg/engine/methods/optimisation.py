@@ -19,15 +19,22 @@ STEPS_AT = (2500 / 6000, 5000 / 6000)
 POLY_POWER = 0.9
 
 
-def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Make the recipe's optimiser for the weights of ``network``."""
+FLOAT16 = "16-mixed"
+
+
+def make_optimiser(network: nn.Module, recipe: Recipe, fabric: Fabric) -> torch.optim.Optimizer:
+    """Make the recipe's optimiser for the weights of ``network``, to be set up by ``fabric``."""
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(
             weights, lr=recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay
         )
     return torch.optim.AdamW(
-        weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        weights,
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        # A fused step unscales float16 gradients itself, too late for them to be clipped.
+        fused=fabric.strategy.precision.precision != FLOAT16,
     )
 
 
@@ -77,7 +84,7 @@ def descend(
     limit = recipe.gradient_clip or math.inf
     norm = fabric.clip_gradients(network, optimiser, max_norm=limit, error_if_nonfinite=False)
     if norm is not None and not torch.isfinite(norm):
-        if fabric.strategy.precision.precision == "16-mixed":
+        if fabric.strategy.precision.precision == FLOAT16:
             optimiser.step()  # the gradient scaler leaves the step out itself, and lowers its scale
         optimiser.zero_grad()
         return False

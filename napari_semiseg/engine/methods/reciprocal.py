@@ -33,6 +33,7 @@ from napari_semiseg.engine.parts.gradient_agreement import dot_and_cosine
 from napari_semiseg.engine.parts.pseudo_labels import hard_labels
 from napari_semiseg.engine.parts.segmentation_loss import cross_entropy, loss_on_labels
 from napari_semiseg.engine.parts.shared_gradients import averaged
+from napari_semiseg.engine.parts.statistics import statistics_kept
 from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.sampling.batches import Batch
 
@@ -119,7 +120,7 @@ class ReciprocalLearning(StudentMethod):
         super().__init__(plan, settings, fabric)
         network = self.build()
         self.teacher, self.teacher_optimiser = fabric.setup(
-            network, make_optimiser(network, plan.recipe)
+            network, make_optimiser(network, plan.recipe, fabric)
         )
         self.started = False
         """Whether the student has begun; before that the teacher answers."""
@@ -149,7 +150,7 @@ class ReciprocalLearning(StudentMethod):
             self._start_student()
         self.student.train()
         if self.settings.teacher == "frozen":
-            return self.minimise(self.losses(batch, clock)[0], clock)
+            return self._follow_frozen_teacher(batch, clock)
         return self._reciprocal_step(batch, self.phase(clock))
 
     def _pretrain(self, batch: Batch, clock: Clock) -> StepReport:
@@ -173,6 +174,19 @@ class ReciprocalLearning(StudentMethod):
             self.averaged.updates = 0
         self.started = True
 
+    def _follow_frozen_teacher(self, batch: Batch, clock: Clock) -> StepReport:
+        with statistics_kept(self.teacher):
+            terms, _ = self.losses(batch, clock)
+        report = self.minimise(terms, clock)
+        return report if self._learn_from_labels(batch, clock) else report | {"skipped": 1.0}
+
+    def _learn_from_labels(self, batch: Batch, clock: Clock) -> bool:
+        """Take the student's further step on labelled crops, if it is wanted."""
+        weight = self.settings.student_supervised_weight
+        if not weight:
+            return True
+        return self._optimise_student(weight * self._examine(batch, clock), self.phase(clock))
+
     def _reciprocal_step(self, batch: Batch, clock: Clock) -> StepReport:
         # The teacher's graphs are kept until its own step; the labelled pass comes first, because
         # it changes the batch statistics that a pass in inference mode needs unchanged.
@@ -184,19 +198,18 @@ class ReciprocalLearning(StudentMethod):
         followed = self.follow(batch, pseudo_labels)
         stepped = self._optimise_student(followed, clock)
 
-        feedback, scalars = self._feedback(batch, clock, before) if stepped else (0.0, {})
+        feedback, scalars = self._feedback(batch, clock, before) if stepped else (math.nan, {})
         persuaded = cross_entropy(logits, pseudo_labels)
         teacher_loss = self.reinforcement(feedback) * persuaded
         teacher_loss = teacher_loss + self.settings.supervised_weight * taught
         stepped = self._optimise_teacher(teacher_loss, clock) and stepped
 
-        if self.settings.student_supervised_weight:
-            loss = self.settings.student_supervised_weight * self._examine(batch, clock)
-            stepped = self._optimise_student(loss, clock) and stepped
+        stepped = self._learn_from_labels(batch, clock) and stepped
         if stepped and self.averaged is not None:
             self.averaged.update(self.student)
         terms = {"pseudo-labels": followed, "teacher supervised": taught}
-        return _report(terms, {"feedback": feedback} | scalars, stepped)
+        measured = {"feedback": feedback} if math.isfinite(feedback) else {}
+        return _report(terms, measured | scalars, stepped)
 
     def losses(self, batch: Batch, clock: Clock) -> tuple[Losses, StepReport]:
         """Return what the student minimises: it knows no other labels than the teacher's."""

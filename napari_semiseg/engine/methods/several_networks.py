@@ -31,7 +31,7 @@ class SeveralNetworkMethod(StudentMethod):
         self.averaged_partners: dict[str, AveragedTeacher] = {}
         for name, network in self.build_partners().items():
             self.partners[name], self.partner_optimisers[name] = fabric.setup(
-                network, make_optimiser(network, plan.recipe)
+                network, make_optimiser(network, plan.recipe, fabric)
             )
             if self.decay is not None:
                 self.averaged_partners[name] = AveragedTeacher(self.partners[name], self.decay)

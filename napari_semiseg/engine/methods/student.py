@@ -50,7 +50,9 @@ class StudentMethod(Method):
         super().__init__(plan, settings, fabric)
         network = self.build_student()
         decay = self.decay
-        self.student, self.optimiser = fabric.setup(network, make_optimiser(network, plan.recipe))
+        self.student, self.optimiser = fabric.setup(
+            network, make_optimiser(network, plan.recipe, fabric)
+        )
         self.averaged: AveragedTeacher | None = None
         if decay is not None:
             self.averaged = AveragedTeacher(self.student, decay)

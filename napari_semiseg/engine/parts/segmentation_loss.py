@@ -30,11 +30,13 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
-    r"""One minus the Dice overlap, averaged over the foreground classes.
+    r"""One minus the Dice overlap, averaged over the foreground classes that are in the batch.
 
     .. math:: 1 - \frac{2 \sum p g + \epsilon}{\sum p^2 + \sum g^2 + \epsilon}
 
-    with sums over the whole batch and all voxels (``Dice2`` of spec §4.1).
+    with sums over the whole batch and all voxels (``Dice2`` of spec §4.1). A class that no label of
+    the batch has is not scored (spec §7.19): its term is 1 with next to no gradient, whatever is
+    predicted. 0 where there is none.
 
     Parameters
     ----------
@@ -44,14 +46,17 @@ def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
         (B, *spatial) int64 class indices, 255 ignored.
     """
     counted = (labels != IGNORED).float()
-    terms = []
+    terms, present = [], []
     for index in range(1, probabilities.shape[1]):
         predicted = probabilities[:, index].float() * counted
         truth = (labels == index).float()
         overlap = (predicted * truth).sum()
-        size = (predicted * predicted).sum() + truth.sum()
+        voxels = truth.sum()
+        size = (predicted * predicted).sum() + voxels
         terms.append(1 - (2 * overlap + SMOOTHING) / (size + SMOOTHING))
-    return torch.stack(terms).mean()
+        present.append((voxels > 0).float())
+    scored = torch.stack(present)
+    return (torch.stack(terms) * scored).sum() / scored.sum().clamp_min(1.0)
 
 
 def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:

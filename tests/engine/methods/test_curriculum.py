@@ -11,6 +11,7 @@ from napari_semiseg.engine.methods.curriculum import Curriculum
 from napari_semiseg.engine.methods.size_constrained import WantedSizes
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED, cross_entropy, segmentation_loss
 from napari_semiseg.engine.parts.size_bounds import labelled_sizes, soft_sizes
+from napari_semiseg.engine.parts.size_regression import outputs_of
 
 LEARNING_SIZES = Clock(step=10, share=0.1)
 SEGMENTING = Clock(step=500, share=0.6)
@@ -87,8 +88,7 @@ def test_a_size_that_is_not_known_is_not_learnt(build, make_batch):
             batch.labels[1, 0, 0, 0] = IGNORED
         else:
             batch = replace(batch, images=batch.images[:1], labels=batch.labels[:1])
-        method._start_at(torch.tensor([[0.1, 0.1]]))
-        method.regressor_optimiser.state["started"] = {}
+        method._start_at(torch.tensor([[0.1, 0.1]]), torch.tensor([True]))
         for layer in method.regressor.modules():
             if isinstance(layer, torch.nn.Dropout):
                 layer.p = 0.0
@@ -272,6 +272,34 @@ def test_an_oracle_measures_prediction_and_label_over_the_same_voxels(build, mak
     batch.hidden_labels[:, half:] = IGNORED
     penalty, _ = method.size_penalty(100 * one_hot, method.wanted_sizes(batch))
     assert penalty.item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_regressor_starts_at_the_mean_of_the_sizes_that_are_known(build):
+    method = build("curriculum", SMALL)
+    sizes = torch.tensor([[0.2, 0.1], [0.0, 0.0], [0.4, 0.1]])
+    method._start_at(sizes, torch.tensor([True, False, True]))
+    expected = outputs_of(torch.tensor([0.3, 0.1]), method.settings.regression_scale)
+    torch.testing.assert_close(method.regressor.head.bias.detach(), expected)
+
+
+def test_a_regressor_that_has_learnt_before_does_not_start_anew(build, make_batch, monkeypatch):
+    """Such as one that a run starts from, of which no optimiser comes along."""
+    method, another = build("curriculum", SMALL), build("curriculum", SMALL, seed=1)
+    method.training_step(make_batch(method.plan, 2, 0), LEARNING_SIZES)
+    another.regressor.load_state_dict(method.regressor.state_dict())
+    started = []
+    monkeypatch.setattr(another, "_start_at", lambda *_: started.append(1))
+    another.training_step(make_batch(another.plan, 2, 0), LEARNING_SIZES)
+    assert not started
+
+
+def test_a_larger_budget_does_not_bring_the_first_stage_back(build, make_batch):
+    method = build("curriculum", SMALL)
+    method.training_step(make_batch(method.plan, 2, 0), LEARNING_SIZES)
+    assert method.learns_sizes(Clock(5, 0.1))
+    method.training_step(make_batch(method.plan), Clock(4, 0.5))
+    assert not method.learns_sizes(Clock(5, 0.1))
+    assert "regression" not in method.training_step(make_batch(method.plan, 2, 0), Clock(5, 0.1))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.6])

@@ -127,11 +127,24 @@ def test_a_supervised_student_is_an_option(build, make_batch):
 
 def test_a_frozen_teacher_stays_as_it_is(build, make_batch):
     method = build("reciprocal", {"teacher": "frozen"}, preset="paper")
-    teacher, student = weights(method.teacher), weights(method.student)
+    student = weights(method.student)
+    teacher = {name: value.clone() for name, value in method.teacher.state_dict().items()}
     report = method.training_step(make_batch(method.plan), LATE)
-    assert same(teacher, method.teacher)
+    for name, value in method.teacher.state_dict().items():
+        assert torch.equal(value, teacher[name]), name
     assert not same(student, method.student)
     assert "feedback" not in report
+
+
+def test_a_student_of_a_frozen_teacher_may_learn_from_labels_too(build, make_batch):
+    outcomes = []
+    for weight in (0.0, 1.0):
+        settings = {"teacher": "frozen", "student_supervised_weight": weight}
+        method = build("reciprocal", settings, **PLAIN)
+        batch = make_batch(method.plan)
+        method.training_step(batch, LATE)
+        outcomes.append(losses_on_labels(method, batch))
+    assert outcomes[1] < outcomes[0]
 
 
 def test_the_labelled_pass_takes_no_step_of_the_student(build, make_batch):
@@ -170,6 +183,16 @@ def test_the_baseline_is_a_running_mean_of_the_feedback(build):
         method.reinforcement(1.0)
     assert method.reinforcement(1.0) == pytest.approx(0.0, abs=1e-6)
     assert build("reciprocal").reinforcement(1.0) == 1.0
+
+
+def test_a_step_that_the_student_left_out_is_no_feedback(build, make_batch, monkeypatch):
+    method = build("reciprocal", {"feedback_baseline": True})
+    method.baseline = 0.01
+    monkeypatch.setattr(method, "_optimise_student", lambda *_: False)
+    report = method.training_step(make_batch(method.plan), LATE)
+    assert method.baseline == 0.01
+    assert "feedback" not in report
+    assert report["skipped"] == 1.0
 
 
 def test_a_feedback_that_is_not_finite_counts_as_none(build):
