@@ -238,7 +238,10 @@ class BatchSampler:
             ]
             row = int(torch.randint(len(positions), (), generator=generator))
             return np.clip(positions[row], low, high)
-        return low + np.array(shares) * (high - low)
+        drawn = low + np.array(shares) * (high - low)
+        if self.plan.patch[0] == 1:  # between two slices lies nothing that was ever scanned
+            drawn[0] = min(int(shares[0] * extents[0]), extents[0] - 1)
+        return drawn
 
 
 def cut(

@@ -19,7 +19,11 @@ from torch import Tensor
 from napari_semiseg.engine.volumes import Geometry
 from napari_semiseg.engine.volumes.large_arrays import SLAB_VOXELS, allocate, release, slabs
 
+IGNORED = 255  # class index of voxels that no loss counts
 ANTIALIAS_ABOVE = 1.25  # coarsening beyond this factor averages instead of interpolating
+LEAST_KNOWN = (
+    0.499  # share of a voxel that must be decided where a voxel is as large as in the scan
+)
 
 
 @dataclass(frozen=True)
@@ -146,25 +150,41 @@ class ModelGrid:
     def resample_label(self, label: np.ndarray, classes: int) -> np.ndarray:
         """Bring class indices (z, y, x) to the model grid by interpolating one class at a time.
 
+        Voxels that nobody has decided on have no vote: on a coarser grid a slice that is labelled
+        between others that are not still says what the thicker slice around it is.
+
         Parameters
         ----------
         label : ndarray
-            Class indices 0…classes − 1; other values are ignored voxels and stay so.
+            Class indices 0…classes − 1; all other values are ignored voxels.
         classes : int
             Number of classes with the background.
+
+        Returns
+        -------
+        ndarray
+            (z, y, x) uint8 of the model grid, 255 where too little is known.
         """
         turned = np.ascontiguousarray(self.turn(label))
         if turned.shape == self.shape:
             return turned
         best = np.full(self.shape, -1.0, np.float32)
+        known = np.zeros(self.shape, np.float32)
         resampled = np.zeros(self.shape, np.uint8)
-        for index in [*range(classes), *(set(np.unique(turned).tolist()) - set(range(classes)))]:
+        for index in range(classes):
             mask = torch.from_numpy((turned == index).astype(np.float32))[None]
             share = _resize(mask, self.shape)[0].numpy()
             better = share > best
             best[better] = share[better]
             resampled[better] = index
+            known += share
+        # A slice that is split between two thicker ones fills half of its share in one of them.
+        coarsening = max(1.0, *(before / after for before, after in self._extents(turned)))
+        resampled[known < LEAST_KNOWN / coarsening] = IGNORED
         return resampled
+
+    def _extents(self, turned: np.ndarray) -> Iterator[tuple[int, int]]:
+        return zip(turned.shape, self.shape, strict=True)
 
 
 @dataclass(frozen=True)

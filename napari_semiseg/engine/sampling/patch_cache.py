@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,18 +18,19 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import scipy  # its parts load when used, so the desk opens sooner
 
 from napari_semiseg.engine.errors import StudyError, TrainingError
 from napari_semiseg.engine.planning.plan import Plan
-from napari_semiseg.engine.sampling.model_grid import ModelGrid
+from napari_semiseg.engine.sampling.model_grid import IGNORED, LEAST_KNOWN, ModelGrid
 from napari_semiseg.engine.sampling.model_image import model_image
 from napari_semiseg.engine.study import Case, Study
 
-IGNORED = 255  # class index of voxels that no loss counts
 MOST_OPEN = 100  # cases whose files stay mapped; of others they are mapped for each crop
 FOREGROUND_KEPT = 2000  # remembered voxels of each class, to centre crops on
 Labels = Literal["all", "any", "none"]
 FORMAT = 2  # raise when the content of the files changes
+CONTINUED = "continued into unknown voxels"
 
 
 class CachedCase:
@@ -169,7 +171,9 @@ def _label(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> Path:
             "unlabelled."
         )
     indices = class_indices(native, plan.class_values)
-    key = _key("label", hashlib.sha256(indices.tobytes()).hexdigest(), str(grid), plan.classes)
+    key = _key(
+        "label", LEAST_KNOWN, hashlib.sha256(indices.tobytes()).hexdigest(), str(grid), plan.classes
+    )
     return _cached(study, key, lambda: grid.resample_label(indices, plan.classes))
 
 
@@ -177,10 +181,40 @@ def _distance(
     study: Study, label: np.ndarray, plan: Plan, grid: ModelGrid, distances: DistanceMaps
 ) -> Path:
     content = hashlib.sha256(np.ascontiguousarray(label).tobytes()).hexdigest()
-    key = _key("distance", content, label.shape, grid.spacing, plan.classes, distances.key)
-    return _cached(
-        study, key, lambda: distances.make(np.asarray(label), grid.spacing).astype(np.float16)
+    key = _key(
+        "distance", CONTINUED, content, label.shape, grid.spacing, plan.classes, distances.key
     )
+
+    def make() -> np.ndarray:
+        maps = distances.make(np.asarray(label), grid.spacing)
+        return continued(maps, label == IGNORED, grid.spacing).astype(np.float16)
+
+    return _cached(study, key, make)
+
+
+def continued(
+    maps: np.ndarray, unknown: np.ndarray, spacing: tuple[float, float, float]
+) -> np.ndarray:
+    """Give voxels that nobody has decided on the value of the nearest voxel that is known.
+
+    Maps are interpolated where crops are turned, so that a value without meaning would spoil those
+    beside it.
+
+    Parameters
+    ----------
+    maps : ndarray
+        (channels, z, y, x).
+    unknown : ndarray of bool
+        (z, y, x).
+    spacing : tuple of float
+        Voxel size in mm.
+    """
+    if not unknown.any() or unknown.all():
+        return maps
+    nearest = scipy.ndimage.distance_transform_edt(
+        unknown, sampling=spacing, return_distances=False, return_indices=True
+    )
+    return maps[(slice(None), *nearest)]
 
 
 def _foreground(label: np.ndarray, classes: int) -> tuple[np.ndarray, ...]:
@@ -206,9 +240,18 @@ def _key(*parts: object) -> str:
 def _cached(study: Study, key: str, make: Callable[[], np.ndarray]) -> Path:
     """Return the file of what ``make`` makes, which is made if it is not there."""
     path = study.cache_folder / f"{key}.npy"
-    if not path.exists():
+    if not _is_whole(path):
         _write(path, make())
     return path
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a file of the cache is there and was not torn when the power failed."""
+    try:
+        np.load(path, mmap_mode="r")
+    except (OSError, EOFError, ValueError):
+        return False
+    return True
 
 
 def _left_closed(file: Path) -> Path:
@@ -230,11 +273,13 @@ def _mapped(array: np.ndarray | Path) -> np.ndarray:
 
 
 def _write(path: Path, array: np.ndarray) -> None:
-    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             np.save(file, array)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as problem:
         temporary.unlink(missing_ok=True)

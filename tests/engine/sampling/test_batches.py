@@ -73,6 +73,24 @@ def test_samplers_that_share_the_streams_draw_what_one_alone_draws_in_turn(tmp_p
     assert first.state_dict() == second.state_dict() == alone.state_dict()
 
 
+def test_crops_of_a_slice_lie_in_a_slice_and_not_between_two(tmp_path):
+    drawn = sampler(tmp_path, shape=(40, 40, 8), preset="modern", extras={"positions": True})
+    slices = drawn.plan.model_copy(
+        update={
+            "patch": (1, 16, 16),
+            "network": drawn.plan.network.model_copy(update={"dimensions": 2}),
+        }
+    )
+    drawn.plan = slices
+    seen = {
+        float(height)
+        for _ in range(20)
+        for height in drawn.draw(2, 2).positions[..., 0].unique().tolist()
+    }
+    assert seen <= set(map(float, range(8)))
+    assert len(seen) > 4
+
+
 def test_held_out_cases_are_never_drawn(tmp_path):
     drawn = sampler(tmp_path, count=6, labelled=2, held_out=2)
     seen = {name for _ in range(8) for name in drawn.draw(2, 2).cases}

@@ -83,6 +83,23 @@ def test_ignored_voxels_stay_ignored():
     assert set(np.unique(grid.resample_label(label, 2))) == {0, 255}
 
 
+@pytest.mark.parametrize("coarsening", [1.5, 1.9, 2.0, 2.4, 3.0])
+def test_slices_that_are_labelled_one_by_one_survive_a_coarser_grid(coarsening):
+    label = np.full((60, 30, 30), 255, np.uint8)
+    label[5::10] = 0
+    label[5::10, 10:20, 10:20] = 1
+    grid = ModelGrid.of(Geometry(label.shape, np.eye(4), None), (coarsening,) * 3)
+    resampled = grid.resample_label(label, 2)
+    middle = resampled.shape[1] // 2
+    for done in range(5, 60, 10):
+        around = resampled[[int(done / grid.spacing[0]), int((done + 0.99) / grid.spacing[0])]]
+        assert 1 in around[:, middle, middle]
+        assert 0 in around[:, 1, 1]
+    assert (resampled == 255).mean() > 0.5
+    inside = (resampled == 1).sum() / (resampled != 255).sum()
+    assert inside == pytest.approx(1 / 9, abs=0.03)
+
+
 def test_a_single_slice_stays_a_single_slice():
     geometry_2d = Geometry((1, 30, 40), np.diag([1.0, 1.0, 5.0, 1.0]), None)
     assert ModelGrid.of(geometry_2d, (1.0, 2.0, 2.0)).shape == (1, 15, 20)
