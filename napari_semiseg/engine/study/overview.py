@@ -23,6 +23,7 @@ from napari_semiseg.engine.study.scan_checks import (
     find_missing,
     find_notes,
 )
+from napari_semiseg.engine.study.scans import with_detached_data
 from napari_semiseg.engine.study.storage import storage_errors, write_text
 from napari_semiseg.engine.study.study import Study
 from napari_semiseg.engine.study.thumbnails import ThumbnailStore, make_thumbnail
@@ -293,12 +294,12 @@ def _count(slab: np.ndarray) -> np.ndarray:
 def _signature(case: Case) -> str:
     """Return what changes whenever a file of the scan is written; empty where one is gone."""
     parts = [case.content_hash]
-    for path in case.source.paths:
-        try:
+    try:
+        for path in with_detached_data(case.source.paths):
             status = path.stat()
-        except OSError:
-            return ""
-        parts.append(f"{status.st_size} {status.st_mtime_ns}")
+            parts.append(f"{status.st_size} {status.st_mtime_ns}")
+    except OSError:
+        return ""
     return " ".join(parts)
 
 

@@ -25,6 +25,7 @@ from napari_semiseg.engine.study.cases import (
 )
 from napari_semiseg.engine.study.records import Records
 from napari_semiseg.engine.study.storage import storage_errors
+from napari_semiseg.engine.volumes.detached_data import detached_data
 from napari_semiseg.engine.volumes.formats import image_suffix
 from napari_semiseg.engine.volumes.reading import read_volume
 from napari_semiseg.engine.volumes.scans import ScanSource, find_scans
@@ -72,7 +73,7 @@ def content_hash(paths: Sequence[Path]) -> str:
     Parameters
     ----------
     paths : sequence of Path
-        The files of one scan.
+        The files of one scan; the files that a header names for its voxels count too.
 
     Returns
     -------
@@ -85,11 +86,16 @@ def content_hash(paths: Sequence[Path]) -> str:
         If a file cannot be read.
     """
     digest = hashlib.sha256()
-    for path in paths:
+    for path in with_detached_data(paths):
         with open(path, "rb") as stream:
             while block := stream.read(_READ_BYTES):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def with_detached_data(paths: Sequence[Path]) -> list[Path]:
+    """Return the files of a scan with those that its headers name; OSError as `content_hash`."""
+    return [file for path in paths for file in (path, *detached_data(path))]
 
 
 def add_scan(records: Records, source: ScanSource) -> Case:

@@ -26,7 +26,7 @@ from napari_semiseg.engine.study.cases import (
 from napari_semiseg.engine.study.classes import ClassInfo, read_classes
 from napari_semiseg.engine.study.creation import create_study_folder, existing_study_folder
 from napari_semiseg.engine.study.decisions import Decision, DecisionKind, read_decisions
-from napari_semiseg.engine.study.label_rules import LabelSave
+from napari_semiseg.engine.study.label_rules import LabelSave, refuse_other_names
 from napari_semiseg.engine.study.label_store import LabelStore
 from napari_semiseg.engine.study.label_writing import LabelWriter
 from napari_semiseg.engine.study.labelling import Labelling
@@ -260,10 +260,11 @@ class Study:
         """Take a label file over as the finished label of a case.
 
         GeometryMismatch tells that it does not lie on the grid of the scan; BadLabel that it cannot
-        be read or has values that no class has.
+        be read, has values that no class has, or gives a class's name to another value.
         """
         allowed = {item.value for item in self.classes}
         label = read_label(path, scan=self.case(name).geometry, allowed=allowed)
+        refuse_other_names(path, label.class_names, self.classes)
         how = LabelSave(CaseState.LABELLED, "human", author, DecisionKind.LABEL_IMPORTED)
         self._labels.save(name, label.voxels, how)
 

@@ -1,10 +1,12 @@
 """Many scans with their labels at once; one bad file stops none of the others."""
 
+import json
+
 import nibabel
 import numpy as np
 import pytest
 
-from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.errors import BadLabel, StudyError
 from napari_semiseg.engine.study import CaseState, Study, parse_classes
 from napari_semiseg.engine.study.imports import CaseLists, ImportSummary, import_cases
 from tests.engine.small_study import write_scans
@@ -129,6 +131,14 @@ def test_one_bad_label_stops_none_of_the_others(study, tmp_path):
     assert states(study)["case_01"] == CaseState.UNLABELLED
 
 
+def test_a_held_out_scan_is_locked_even_if_its_label_cannot_be_read(study, tmp_path):
+    (tmp_path / "labels" / "case_01.nii.gz").write_bytes(b"torn")
+    _, summary = import_all(study, tmp_path, CaseLists(None, ("case_01",)))
+    assert len(summary.problems) == 1
+    assert states(study)["case_01"] == CaseState.HELD_OUT
+    assert not study.case("case_01").has_label
+
+
 def test_a_scan_that_is_there_already_is_told_and_not_added_twice(study, tmp_path):
     import_all(study, tmp_path, labels=None)
     _, summary = import_all(study, tmp_path, labels=None)
@@ -213,3 +223,16 @@ def test_without_lists_every_label_is_wanted_and_none_is_locked():
     assert NOTHING.wants_label("any case")
     assert not CaseLists((), ("a",)).wants_label("b")
     assert CaseLists((), ("a",)).wants_label("a")
+
+
+def test_a_label_file_whose_names_stand_for_other_values_is_refused(study, tmp_path):
+    list(import_cases(study, [tmp_path / "images"], None, NOTHING))
+    sidecar = tmp_path / "labels" / "case_00.json"
+    sidecar.write_text(json.dumps({"labels": {"background": 0, "Core ": 1, "shell": 2}}))
+    label = tmp_path / "labels" / "case_00.nii.gz"
+    with pytest.raises(BadLabel, match=r"value 1 “Core ?”, which is 2 in this study"):
+        study.import_label("case_00", label)
+    assert not study.case("case_00").has_label
+    sidecar.write_text(json.dumps({"labels": {"background": 0, "shell": 1, "kernel": 2}}))
+    study.import_label("case_00", label)
+    assert study.case("case_00").state is CaseState.LABELLED
