@@ -179,14 +179,15 @@ class LabelTools:
         title : str
             A key of `NOTHING_TO_DO`.
         """
+        slices = self._labelling.slices
         if self._layer is None or self._session.layers.label_layer is None:
-            return "No scan is on the screen: choose one above."
+            return slices.no_slices or "No scan is on the screen: choose one above."
         if self.working is not None:
             return f"“{self.working}” is at work."
         if self._layer.selected_label == 0:
             return "The eraser is in hand: choose a class first."
-        if title == "Interpolate" and self._labelling.slices.axis is None:
-            return "It fills between the slices of the 2D view: leave the 3D view first."
+        if title == "Interpolate":
+            return slices.no_slices
         return None
 
     def interpolate(self) -> None:
@@ -209,7 +210,11 @@ class LabelTools:
 
     def fill_holes(self, in_3d: bool) -> None:
         """Fill what the selected class encloses, in 3D or within each slice of the view."""
-        axis = None if in_3d else self._labelling.slices.axis
+        slices = self._labelling.slices
+        axis = None if in_3d else slices.axis
+        if not in_3d and axis is None:
+            self._session.tell(slices.no_slices or "")
+            return
         overwrite = not self.protects_other_classes
         self._start("Fill holes", partial(fill_holes, axis=axis, overwrite=overwrite))
 

@@ -1,29 +1,24 @@
-"""The labelling part of the session: the case on the screen, the brush, and saving every stroke.
+"""The labelling part of the session: the case on the screen and the brush.
 
-A stroke is on its way to the disk as soon as it is made. While a save is under way further strokes
-wait and are saved together; before another case is shown, training starts or the viewer closes, the
-last of them is saved first. Main thread only.
+Every stroke is saved by itself (see `label_saving`); before another case is shown, training starts or
+the viewer closes, the last of them is on its way first. Main thread only.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
 from psygnal import Signal, SignalInstance
 
-from napari_semiseg.engine.review.time_ledger import Work, WorkClock
-from napari_semiseg.engine.study import Case, CaseState, Study
+from napari_semiseg.engine.study import Case, CaseState
 from napari_semiseg.gui import study_work
-from napari_semiseg.gui.label_edits import checksum
+from napari_semiseg.gui.label_saving import LabelSaving
 from napari_semiseg.gui.label_tools import LabelTools
 from napari_semiseg.gui.slice_progress import SliceProgress
+from napari_semiseg.gui.study_work import LabelVersion
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
-
     from napari_semiseg.gui.session import Session
 
 
@@ -39,8 +34,6 @@ class Labelling:
     ----------
     reading : str or None
         Name of the case that is being read.
-    saved_at : float or None
-        ``time.time()`` of the last save of the case on the screen in this session.
     slices : SliceProgress
         The slices of the case on the screen.
     tools : LabelTools
@@ -58,14 +51,11 @@ class Labelling:
         self._session = session
         self._layers = session.layers
         self.reading: str | None = None
-        self.saved_at: float | None = None
-        self._saves_under_way = 0
-        self._clock = WorkClock()
-        self._checksum: int | None = None
-        self._layer: Labels | None = None  # held: closing, napari empties its list of layers first
+        self._opened: study_work.OpenCase | None = None
+        self._saving = LabelSaving(session, self.saved_changed.emit)
         self.slices = SliceProgress(session, self)
         self.tools = LabelTools(session, self)
-        self._layers.label_edited.connect(self._on_edited)
+        self._layers.label_edited.connect(self._saving.note_stroke)
 
     @property
     def shown(self) -> str | None:
@@ -80,7 +70,17 @@ class Labelling:
     @property
     def unsaved(self) -> bool:
         """Whether strokes are on their way to the disk."""
-        return self._saves_under_way > 0
+        return self._saving.under_way
+
+    @property
+    def not_saved(self) -> bool:
+        """Whether the last save was refused; its strokes are kept and tried again."""
+        return self._saving.failed
+
+    @property
+    def saved_at(self) -> float | None:
+        """``time.time()`` of the last save of the case on the screen in this session."""
+        return self._saving.saved_at
 
     @property
     def signals(self) -> tuple[SignalInstance, ...]:
@@ -109,11 +109,21 @@ class Labelling:
         self.flush()
         self.reading = name
         self.shown_changed.emit()
-        self._session.lane.submit(
-            lambda: study_work.read_case(study, name),
-            lambda opened: self._on_read(study, opened, then, maps_follow),
-            lambda sentence: self._on_unreadable(name, sentence),
-        )
+        former = self._opened if name == self.shown else None
+        version = self._saving.version_of(name)
+
+        def read() -> study_work.OpenCase | None:
+            if self.reading != name:
+                return None  # the user has gone on to another one meanwhile
+            opened = study_work.read_case(study, name, former)
+            version.number = opened.case.label_version
+            return opened
+
+        def show(opened: study_work.OpenCase | None) -> None:
+            if study is self._session.study and opened is not None and self.reading == name:
+                self._on_read(opened, version, then, maps_follow)
+
+        self._session.lane.submit(read, show, lambda sentence: self._on_unreadable(name, sentence))
 
     def show_again(self, then: Callable[[], None] | None = None, maps_follow: bool = False) -> None:
         """Show the case on the screen again, after its label or the classes changed."""
@@ -132,26 +142,26 @@ class Labelling:
 
     def _on_read(
         self,
-        study: Study,
         opened: study_work.OpenCase,
+        version: LabelVersion,
         then: Callable[[], None] | None,
         maps_follow: bool,
     ) -> None:
-        if study is not self._session.study or opened.case.name != self.reading:
-            return
-        self.flush()
-        self.reading, self.saved_at = None, None
-        self._clock.open(opened.case.name, time.monotonic())
+        case = opened.case
+        if case.name != self.shown:
+            self.flush()
+        self.reading, self._opened = None, opened
+        label = self._saving.to_show(case.name, opened.label, case.geometry.shape)
         classes = self._session.records.classes
-        self._layers.show_case(opened.case, opened.volume, opened.label, classes, maps_follow)
-        layer = self._layer = self._layers.label_layer
+        self._layers.show_case(case, opened.volume, label.painted, classes, maps_follow)
+        layer = self._layers.label_layer
+        self._saving.watch(case.name, layer, label, version)
         self.slices.attach(layer)
         self.tools.attach(layer)
         if layer is not None:
-            self._checksum = checksum(layer.data)
             for event in (layer.events.selected_label, layer.events.mode, layer.events.brush_size):
                 event.connect(self._on_brush)
-        self._session.training.preview(opened.case.name)
+        self._session.training.preview(case.name)
         self.shown_changed.emit()
         self.brush_changed.emit()
         if then is not None:
@@ -165,14 +175,11 @@ class Labelling:
 
     def leave(self) -> None:
         """Save what was painted and take the case off the screen."""
-        self.flush()
-        self._clock.open(None, time.monotonic())
+        self._saving.let_go()
         self._layers.clear()
-        self.reading, self.saved_at = None, None
-        self._layer, self._checksum = None, None
+        self.reading = self._opened = None
         self.slices.attach(None)
         self.tools.attach(None)
-        self._saves_under_way = 0
         self.shown_changed.emit()
         self.brush_changed.emit()
 
@@ -180,40 +187,7 @@ class Labelling:
 
     def flush(self) -> None:
         """Send what was painted since the last save on its way to the disk."""
-        study, name, layer = self._session.study, self.shown, self._layer
-        if study is None or name is None or layer is None:
-            return
-        now = checksum(layer.data)
-        if now == self._checksum:
-            return
-        self._checksum = now
-        voxels, work = np.array(layer.data), self._clock.take()
-        self._saves_under_way += 1
-        self._session.change(
-            lambda study: study_work.keep_label(study, name, voxels, work),
-            lambda _: self._on_saved(name),
-            lambda sentence: self._on_save_failed(name, work, sentence),
-        )
-        self.saved_changed.emit()
-
-    def _on_edited(self) -> None:
-        self._clock.edit(time.monotonic())
-        if not self._saves_under_way:
-            self.flush()
-
-    def _on_saved(self, name: str) -> None:
-        self._saves_under_way = max(0, self._saves_under_way - 1)
-        if name == self.shown:
-            self.saved_at = time.time()
-        self.flush()
-        self.saved_changed.emit()
-
-    def _on_save_failed(self, name: str, work: Work, sentence: str) -> None:
-        self._saves_under_way = max(0, self._saves_under_way - 1)
-        self._clock.put_back(name, work)
-        self._checksum = None  # the next stroke, or the next flush, tries again
-        self._session.tell_problem(f"The label was not saved. {sentence}")
-        self.saved_changed.emit()
+        self._saving.flush()
 
     # what a label is
 

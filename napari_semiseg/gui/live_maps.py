@@ -82,7 +82,8 @@ class LiveMaps:
         """Take a preview: show it where the user follows, and keep it in the film."""
         if maps.case == self._session.labelling.shown:
             self._newest = (maps, step)
-            if self.place is None:
+            if self.place is None and not self._session.reviewing.under_review:
+                self._session.reviewing.give_way()
                 self._show(maps, step, soon=False)
         run = self._run
 

@@ -74,6 +74,7 @@ class Reviewing:
         self.class_shown: int | None = None
         self._measuring: Any = None
         self._maps_of: str | None = None
+        self._on_page = self._gave_way = False
         self._awaited: str | None = None
         session.labelling.shown_changed.connect(self._on_shown)
         session.layers.maps_arrived.connect(self._on_arrived)
@@ -188,6 +189,30 @@ class Reviewing:
         return next((run for run in runs if run.identifier == self.run_shown), None)
 
     @property
+    def under_review(self) -> bool:
+        """Whether a stored prediction is on the screen to be decided on."""
+        return self._on_page and self.run_shown is not None
+
+    def open_page(self, opened: bool) -> None:
+        """Note that the Review page comes onto the screen or goes; bring back what gave way."""
+        self._on_page = opened
+        if opened and self._gave_way:
+            self._gave_way = False
+            self.show_maps()
+
+    def give_way(self) -> None:
+        """Let the maps of a model in training take the place of stored ones.
+
+        They come back with the Review page: what is decided on is never another map than that on show.
+        """
+        if self.run_shown is not None:
+            self._gave_way = True
+            self.run_shown, self.own_maps = None, {}
+            self.worst.forget()
+            self.regions.forget()
+            self.maps_changed.emit()
+
+    @property
     def reading(self) -> bool:
         """Whether a case with its maps is on its way to the screen."""
         labelling = self._session.labelling
@@ -216,6 +241,7 @@ class Reviewing:
         """Forget which run predicted the case before: not every way to a case reads its maps."""
         if self._session.labelling.shown != self._maps_of:
             self.run_shown, self.own_maps, self._maps_of = None, {}, None
+            self._gave_way = False
             self.worst.forget()
             self.regions.forget()
 

@@ -364,6 +364,7 @@ class Session:
         if self.job is not None:
             self.job.handle.cancel()
         self.training.close()
+        self.labelling.reading = None  # nobody will see the scan that is still to be read
         self.lane.finish()
         study, self.study = self.study, None
         if study is not None:

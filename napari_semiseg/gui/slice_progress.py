@@ -78,10 +78,21 @@ class SliceProgress:
 
     @property
     def axis(self) -> int | None:
-        """The axis that the 2D view cuts; None in 3D, and without a scan on the screen."""
-        shown = self._layer is not None and self._session.layers.label_layer is self._layer
-        cuts = self._dims.ndisplay == 2 and self._dims.ndim == 3
-        return self.order[0] if shown and cuts else None
+        """The axis that the view cuts; None where `no_slices` tells why it cuts none."""
+        return self.order[0] if self.no_slices is None else None
+
+    @property
+    def no_slices(self) -> str | None:
+        """Why the view shows no slices of the label; None if it does."""
+        if self._layer is None:
+            return "No scan is on the screen: choose one above."
+        if self._session.layers.label_layer is not self._layer:
+            return "The label was taken off the layer list: choose the scan above again."
+        if self._dims.ndim != 3:
+            return "A layer of your own has more than three dimensions: take it off first."
+        if self._dims.ndisplay != 2:
+            return "Slices are there in the 2D view: leave the 3D view first."
+        return None
 
     @property
     def plane(self) -> str:
@@ -127,10 +138,8 @@ class SliceProgress:
     def reason_against_marking(self) -> str | None:
         """Return why the slice cannot be marked as done; None if it can."""
         case = self._labelling.case
-        if case is None or self._layer is None:
-            return "No scan is on the screen: choose one above."
-        if self.axis is None:
-            return "Slices are marked in the 2D view: leave the 3D view first."
+        if case is None or self.no_slices is not None:
+            return self.no_slices or "No scan is on the screen: choose one above."
         if case.held_out and case.done_slices is None:
             return "This scan is held out and is measured against its whole label."
         return None

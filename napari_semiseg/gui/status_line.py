@@ -77,6 +77,8 @@ class StatusLine(QWidget):
         labelling = self._session.labelling
         if labelling.unsaved:
             return "saving…"
+        if labelling.not_saved:
+            return "not saved"
         if labelling.saved_at is None:
             return ""
         return f"saved {how_long_ago(time.time() - labelling.saved_at)}"

@@ -103,6 +103,8 @@ class StudyLane:
                 errand.work()
             except SemisegError as problem:
                 _log.error("While closing: %s", problem)  # no window is left to show it in
+            except Exception:  # noqa: BLE001 - those behind it must reach the disk all the same
+                _log.exception("While closing, a change to the study failed")
 
     def _start_next(self) -> None:
         if self._running is not None or not self._waiting:

@@ -59,6 +59,37 @@ class OpenCase:
     label: np.ndarray | None
 
 
+@dataclass(eq=False)
+class LabelVersion:
+    """Which version of a label the desk has read or saved last; followed on the study's lane alone.
+
+    Attributes
+    ----------
+    number : int or None
+        None where there is no label; −1 while nothing is known.
+    """
+
+    number: int | None = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Strokes:
+    """What a person painted between two moments.
+
+    Attributes
+    ----------
+    voxels, before : ndarray
+        (z, y, x) label after and before.
+    """
+
+    voxels: np.ndarray
+    before: np.ndarray
+
+    def laid_over(self, label: np.ndarray) -> np.ndarray:
+        """Return another label of the same shape with the same voxels painted in it."""
+        return np.where(self.voxels != self.before, self.voxels, label).astype(label.dtype)
+
+
 @dataclass
 class Job:
     """Work that takes long and can be stopped, other than training.
@@ -191,9 +222,12 @@ def import_labels(study: Study, paths: Sequence[str | Path]) -> Generator[JobSte
     return problems
 
 
-def read_case(study: Study, name: str) -> OpenCase:
-    """Read the scan and the label of a case."""
-    return OpenCase(study.case(name), study.volume(name), study.load_label(name))
+def read_case(study: Study, name: str, former: OpenCase | None = None) -> OpenCase:
+    """Read the scan and the label of a case; the scan of a ``former`` reading is taken as it is."""
+    case = study.case(name)
+    known = former is not None and former.case.content_hash == case.content_hash
+    volume = former.volume if former is not None and known else study.volume(name)
+    return OpenCase(case, volume, study.load_label(name))
 
 
 def run_with_prediction(study: Study, name: str) -> str | None:
@@ -226,15 +260,29 @@ def start_from_prediction(study: Study, name: str, run: str) -> None:
     study.time_spent.begin_correction(name)
 
 
-def keep_label(study: Study, name: str, voxels: np.ndarray, work: Work) -> None:
+def keep_label(
+    study: Study, name: str, strokes: Strokes, version: LabelVersion, work: Work
+) -> np.ndarray | None:
     """Save what a person painted and how long that took.
 
-    A finished label stays finished, any other is in progress.
+    A finished label stays finished, any other is in progress. Where the label is no longer the
+    ``version`` that was painted in, the strokes are laid over what it has become.
+
+    Returns
+    -------
+    ndarray or None
+        The label that was saved, if it is not the one that was painted.
     """
     case = study.case(name)
+    voxels = strokes.voxels
+    if case.label_version != version.number:
+        label = study.load_label(name)
+        voxels = strokes.laid_over(np.zeros_like(voxels) if label is None else label)
     if case.label_origin == "accepted" or case.hidden_state is CaseState.ACCEPTED:
         study.time_spent.begin_correction(name)
     finished = case.hidden_state is CaseState.LABELLED
     state = CaseState.LABELLED if finished else CaseState.IN_PROGRESS
     study.save_label(name, voxels, state=state, origin="human")
+    version.number = study.case(name).label_version
     study.time_spent.add(name, work.seconds, work.edits)
+    return None if np.array_equal(voxels, strokes.voxels) else voxels

@@ -106,7 +106,7 @@ class TrainingDesk:
     def __init__(self, session: Session, worker: TrainingWorker) -> None:
         self._session = session
         self._worker = worker
-        self._starting = False
+        self._starting, self._asked = False, 0
         self._last_signal = 0.0
         self.progress = TrainingProgress()
         self.live = LiveMaps(session)
@@ -146,12 +146,16 @@ class TrainingDesk:
             return
         self._session.labelling.flush()
         self._starting = True
+        self._asked += 1
+        asked = self._asked
         if resume is None or resume != self.progress.run:
             self.live.begin()
         self.progress = TrainingProgress(preparing="saving labels")
         path = study.path
 
         def begin(_: Any) -> None:
+            if not self._starting or asked != self._asked:
+                return  # it was stopped before it began
             self._starting = False
             shown = self._session.labelling.shown
             self._worker.start(path, settings, resume, shown)
@@ -205,8 +209,12 @@ class TrainingDesk:
         self.changed.emit()
 
     def stop(self) -> None:
-        """End after this step, with a checkpoint."""
-        self._worker.stop()
+        """End after this step, with a checkpoint; nothing begins that waits for labels to be saved."""
+        if self._starting:
+            self._starting = False
+            self.progress = TrainingProgress()
+        else:
+            self._worker.stop()
         self.changed.emit()
 
     def preview(self, case: str | None) -> None:

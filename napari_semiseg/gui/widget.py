@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QCoreApplication, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QHBoxLayout,
+    QMainWindow,
+    QSizePolicy,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_semiseg.gui.advice import PAGES, next_step
 from napari_semiseg.gui.controls import allow, button, caption, check, rule, scrolling
@@ -30,6 +38,7 @@ from napari_semiseg.gui.step_bar import StepBar
 from napari_semiseg.gui.study_menu import RecentStudies, StudyMenu
 from napari_semiseg.gui.three_views import ThreeViews
 from napari_semiseg.gui.viewer_keys import ViewerKeys
+from napari_semiseg.gui.worker import make_room_for_threads
 
 TITLE = "Semi-supervised segmentation"
 NARROWEST = 340
@@ -65,6 +74,7 @@ class SemisegWidget(QWidget):
     ) -> None:
         super().__init__()
         self.setWindowTitle(TITLE)
+        make_room_for_threads()
         self._viewer = napari_viewer
         self.session = session or Session(napari_viewer)
         self._collections = ShortCollections()
@@ -160,6 +170,7 @@ class SemisegWidget(QWidget):
         if self.page == "Compare" and PAGES[index] != "Compare":
             self.session.comparing.leave_screen()
         self._page = index
+        self.session.reviewing.open_page(PAGES[index] == "Review")
         self.steps.choose(index)
         opened = self.session.study is not None
         self.pages.setCurrentIndex(index if opened else len(PAGES))
@@ -223,3 +234,13 @@ def _close(session: Session, keys: ViewerKeys, views: ThreeViews) -> None:
     keys.unbind()
     views.close()
     session.close()
+    if _napari_stays():
+        session.layers.clear()  # strokes in them would not be saved any more
+
+
+def _napari_stays() -> bool:
+    """Tell whether only the dock was closed."""
+    if QApplication.instance() is None or QApplication.closingDown():
+        return False
+    windows = QApplication.topLevelWidgets()
+    return any(isinstance(window, QMainWindow) and window.isVisible() for window in windows)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QThreadPool, Signal
 
 from napari_semiseg.engine.errors import TrainingError
 from napari_semiseg.engine.study import Study
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 MANY_OBJECTS = 100_000
 """From as many on, what is frozen is the libraries, not a few objects of Python's own."""
 
+LEAST_THREADS = 16
 TrainingState = Literal["idle", "running", "pausing", "paused", "stopping"]
 Trainer = Callable[..., Generator[Any, Request | None, Any]]
 """Called with an open study, settings and the run to resume, as `train` is."""
@@ -343,6 +344,17 @@ class BackgroundWork:
             self._done(value.value)
         elif self._progress is not None:
             self._progress(value)
+
+
+def make_room_for_threads() -> None:
+    """Let strokes be saved and scans be read while long tasks are under way.
+
+    They share Qt's pool of threads, which has one for each core by default: on two cores training and
+    a prediction would keep all others waiting until one of them ends.
+    """
+    pool = QThreadPool.globalInstance()
+    if pool is not None:
+        pool.setMaxThreadCount(max(pool.maxThreadCount(), LEAST_THREADS))
 
 
 def run_in_background(

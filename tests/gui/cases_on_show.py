@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_semiseg.engine.inference.maps import CaseMaps, NativeArray
 from napari_semiseg.engine.methods.contract import NativeMap
-from napari_semiseg.engine.study import parse_classes
+from napari_semiseg.engine.study import CaseState, parse_classes
 from napari_semiseg.engine.volumes import Geometry, Volume
 
 CLASSES = parse_classes("1=anterior,2=posterior")
@@ -79,3 +79,21 @@ def maps_with_own(descriptions=OWN_MAPS):
             array = np.random.default_rng(number).uniform(size=(*channels[item.channels], *SHAPE))
         native[item.key] = NativeArray(array, item)
     return replace(maps(), disagreement=maps().uncertainty / 2, native=native)
+
+
+def stored_prediction(session, background, name="scan_1", voxels=None):
+    """Put a run with a prediction of a case into the study."""
+    study = session.study
+    run = study.create_run("ua-mt", {}, 0)
+    study.update_run(run.identifier, status="finished")
+    shape = study.case(name).geometry.shape
+    prediction = np.zeros(shape, np.uint8)
+    prediction[2:5, 2:6, 2:6] = 1
+    study.save_map(run, name, "prediction", prediction if voxels is None else voxels)
+    study.save_map(
+        run, name, "uncertainty", np.full(shape, 0.25, np.float32), source="dropout passes"
+    )
+    study.mark(name, CaseState.PREDICTED)
+    session.refresh()
+    background.finish()
+    return run.identifier, prediction

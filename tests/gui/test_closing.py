@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
+import threading
 
+import numpy as np
 import pytest
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QDialog
@@ -11,6 +14,7 @@ from qtpy.QtWidgets import QDialog
 from napari_semiseg.engine.study import Study
 from napari_semiseg.engine.training.settings import TrainingSettings
 from napari_semiseg.gui.widget import TITLE, SemisegWidget
+from napari_semiseg.gui.worker import LEAST_THREADS
 
 PATIENCE = 60_000
 SMALL = {"patch": (8, 8, 8), "network.filters": 2, "network.strides": [[2, 2, 2]]}
@@ -103,4 +107,47 @@ def test_without_training_nobody_asks(make_napari_viewer, qtbot, recent, study_p
     qtbot.wait(20)
     press_close(viewer)
     assert not any("training" in text for text in questions["texts"])
+    session.close()
+
+
+def test_a_dock_that_is_closed_takes_its_scan_along(
+    make_napari_viewer, qtbot, recent, study_path, questions
+):
+    """A label that stays would look alive, and nothing that is painted in it would be saved."""
+    viewer = make_napari_viewer(show=True)
+    widget = docked(viewer, qtbot, recent, study_path)
+    session = widget.session
+    session.labelling.show_case("scan_1")
+    qtbot.waitUntil(lambda: session.labelling.shown == "scan_1", timeout=PATIENCE)
+    mine = viewer.add_points([[0, 0, 0]], name="mine")
+    session.layers.label_layer.data_setitem((np.array([1]), np.array([2]), np.array([2])), 1)
+    viewer.window.remove_dock_widget(widget)
+    widget.deleteLater()
+    del widget
+    qtbot.waitUntil(lambda: session.study is None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: list(viewer.layers) == [mine], timeout=PATIENCE)
+    with Study.open(study_path) as study:
+        assert study.load_label("scan_1").sum() == 1
+
+
+def test_strokes_are_saved_while_long_tasks_use_every_core(
+    make_napari_viewer, qtbot, recent, study_path, questions
+):
+    session = docked(make_napari_viewer(), qtbot, recent, study_path).session
+    go_on, begun = threading.Event(), []
+
+    def long_task():
+        begun.append(1)
+        go_on.wait(PATIENCE / 1000)
+
+    nobody = {"done": lambda _: None, "failed": lambda _: None}
+    tasks = min(os.cpu_count() + 1, LEAST_THREADS - 2)
+    for _ in range(tasks):
+        session.background(long_task, **nobody)
+    try:
+        qtbot.waitUntil(lambda: len(begun) == tasks, timeout=PATIENCE)
+        session.labelling.show_case("scan_1")
+        qtbot.waitUntil(lambda: session.labelling.shown == "scan_1", timeout=PATIENCE)
+    finally:
+        go_on.set()
     session.close()

@@ -238,3 +238,22 @@ def test_in_a_window_ctrl_z_takes_an_interpolation_back_and_the_study_follows(
     with Study.open(study_path) as study:
         np.testing.assert_array_equal(study.load_label("scan_1"), expected)
     viewer.dims.set_point(0, 4.0)  # the dock is deaf by now
+
+
+def test_holes_of_each_slice_are_not_filled_in_3d_where_no_slice_is_shown(
+    desk, tools, layer, background, messages
+):
+    paint(layer, np.s_[1, 2:7, 2:7])
+    paint(layer, np.s_[1, 4, 4], 0)
+    desk.layers.dims.ndisplay = 3
+    tools.fill_holes(in_3d=False)
+    background.finish()
+    assert layer.data[1, 4, 4] == 0
+    assert "leave the 3D view" in messages()[-1][1]
+    assert "leave the 3D view" in tools.reason_against("Interpolate")
+
+
+def test_a_label_that_was_taken_off_the_list_is_the_reason(desk, tools):
+    desk.layers.viewer.layers.remove(desk.layers.label_layer)
+    assert "taken off the layer list" in tools.reason_against("Keep largest")
+    assert "taken off the layer list" in desk.labelling.slices.reason_against_marking()

@@ -7,6 +7,7 @@ from napari_semiseg.engine.inference.maps import CaseMaps
 from napari_semiseg.engine.training.events import Preview, Progress
 from napari_semiseg.engine.training.settings import TrainingSettings
 from napari_semiseg.gui.pages.live_view import LiveView
+from tests.gui.cases_on_show import stored_prediction
 
 
 @pytest.fixture
@@ -178,3 +179,27 @@ def test_a_study_that_is_left_takes_its_film_along(running, preview, worker, bac
     running.close_study()
     background.finish()
     assert running.training.live.film.size == 0
+
+
+def test_a_stored_prediction_under_review_is_not_replaced_by_a_preview(
+    running, preview, background
+):
+    stored_prediction(running, background, "scan_1")
+    running.reviewing.open_page(True)
+    running.reviewing.show("scan_1")
+    background.finish()
+    run = running.reviewing.run_shown
+    assert run is not None
+    preview(10)
+    assert running.reviewing.run_shown == run
+    assert step_on_screen(running) is None
+    assert [each.step for each in running.training.live.past] == [10]
+    running.reviewing.open_page(False)
+    preview(20)
+    assert step_on_screen(running) == 20
+    assert running.reviewing.run_shown is None
+    assert running.reviewing.predicted_by is None
+    running.reviewing.open_page(True)
+    background.finish()
+    assert running.reviewing.run_shown == run
+    assert step_on_screen(running) is None

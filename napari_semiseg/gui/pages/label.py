@@ -229,6 +229,8 @@ class LabelPage(QWidget):
         parts = [case.state.value.capitalize()]
         if self._labelling.unsaved:
             parts.append("saving…")
+        elif self._labelling.not_saved:
+            parts.append("not saved: it is tried again with the next stroke")
         elif self._labelling.saved_at is not None:
             parts.append(f"saved {how_long_ago(time.time() - self._labelling.saved_at)}")
         elif case.label_saved_at is not None:
@@ -283,6 +285,8 @@ class LabelPage(QWidget):
     def _refresh_brush(self) -> None:
         value = self._labelling.brush_value
         reason = None if self._labelling.shown is not None else NO_SCAN
+        if reason is None and self._session.layers.label_layer is None:
+            reason = self._labelling.slices.no_slices
         for brush in self._brushes.buttons():
             check(brush, self._brushes.id(brush) == value)
             allow(brush, reason)
