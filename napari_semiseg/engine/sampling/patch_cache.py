@@ -25,6 +25,7 @@ from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.sampling.model_grid import IGNORED, LEAST_KNOWN, ModelGrid
 from napari_semiseg.engine.sampling.model_image import model_image
 from napari_semiseg.engine.study import Case, Study
+from napari_semiseg.engine.study.storage import storage_errors
 
 MOST_OPEN = 100  # cases whose files stay mapped; of others they are mapped for each crop
 FOREGROUND_KEPT = 2000  # remembered voxels of each class, to centre crops on
@@ -274,16 +275,13 @@ def _mapped(array: np.ndarray | Path) -> np.ndarray:
 
 def _write(path: Path, array: np.ndarray) -> None:
     temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            np.save(file, array)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as problem:
-        temporary.unlink(missing_ok=True)
-        raise StudyError(
-            f"The cache folder {path.parent.name}/ of the study cannot be written "
-            f"({problem.strerror}); free some disk space or make the folder writable."
-        ) from problem
+    with storage_errors(path.parent):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "wb") as file:
+                np.save(file, array)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)

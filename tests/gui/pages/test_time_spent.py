@@ -7,7 +7,7 @@ import pytest
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study.time_spent import CaseTime
-from napari_semiseg.gui import labelling, study_work
+from napari_semiseg.gui import label_saving, study_work
 from napari_semiseg.gui.case_columns import TIME, CaseRow
 from napari_semiseg.gui.pages.time_spent import TimePanel
 
@@ -28,7 +28,7 @@ class Watch:
 @pytest.fixture
 def watch(monkeypatch):
     watch = Watch()
-    monkeypatch.setattr(labelling, "time", watch)
+    monkeypatch.setattr(label_saving, "time", watch)
     return watch
 
 
