@@ -93,12 +93,17 @@ class LabelSaving:
             if case == name:
                 painted = strokes.laid_over(painted)
         self._refused = [waiting for waiting in self._refused if waiting[0] != name]
-        layer = self._layer if name == self._name else None
-        fits = layer is not None and self._stored is not None and layer.data.shape == shape
-        if fits and checksum(layer.data) != self._checksum:
-            painted = Strokes(np.asarray(layer.data), self._stored).laid_over(painted)
+        newest = self._since_last_save() if name == self._name else None
+        if newest is not None and newest.voxels.shape == shape:
+            painted = newest.laid_over(painted)
         unpainted = label is None and painted is stored and not stored.any()
         return LabelToShow(None if unpainted else painted, stored)
+
+    def _since_last_save(self) -> Strokes | None:
+        layer, stored = self._layer, self._stored
+        if layer is None or stored is None or checksum(layer.data) == self._checksum:
+            return None
+        return Strokes(np.asarray(layer.data), stored)
 
     def watch(
         self, name: str, layer: Labels | None, shown: LabelToShow, version: LabelVersion

@@ -9,7 +9,7 @@ would write old strokes into new data.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class CaseLayers:
     maps_arrived = Signal()
 
     def __init__(self, viewer: ViewerModel, later: Later = at_the_next_turn) -> None:
-        self._viewer = viewer
+        self._viewer, self._later = viewer, later
         self._stack = LayerStack(viewer.layers, self.looks_changed.emit)
         self._case: Case | None = None
         self._scans: list[Image] = []
@@ -142,6 +142,26 @@ class CaseLayers:
     def maps_complete(self) -> bool:
         """Whether no map that was asked for is still to come."""
         return self._maps.complete
+
+    def begin_case(self, name: str, volume: Volume, then: Callable[[], None]) -> None:
+        """Bring the scan alone onto a screen that has none, and what follows at the next turn.
+
+        The first layers of a viewer take napari long: scan and label at once would be felt.
+
+        Parameters
+        ----------
+        name : str
+            Name of the case.
+        volume : Volume
+            Its scan.
+        then : callable
+            Called at once where a scan is on the screen already; shows the case.
+        """
+        if self._scans:
+            then()
+            return
+        self._scans = [self._stack.add(data) for data in scan_layers(name, volume)]
+        self._later(then)
 
     def show_case(
         self,

@@ -41,6 +41,8 @@ def distance_loss(distance: Tensor, target: Tensor, labels: Tensor) -> Tensor:
 def mask_dice_loss(distance: Tensor, labels: Tensor, steepness: float) -> Tensor:
     """Mean Dice loss of the foreground masks that signed distances stand for.
 
+    Classes that no label of the batch has are not scored (spec §7.19).
+
     Parameters
     ----------
     distance : Tensor
@@ -52,7 +54,7 @@ def mask_dice_loss(distance: Tensor, labels: Tensor, steepness: float) -> Tensor
     """
     masks = mask_probability(distance, steepness)
     unscored = torch.zeros_like(masks[:, :1])  # the background takes no part in the Dice
-    return dice_loss(torch.cat([unscored, masks], dim=1), labels)
+    return dice_loss(torch.cat([unscored, masks], dim=1), labels, only_present=True)
 
 
 def answer_of_distance(distance: Tensor, steepness: float) -> Tensor:

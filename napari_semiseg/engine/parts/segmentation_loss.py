@@ -29,14 +29,12 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return total / (labels != IGNORED).sum().clamp_min(1)
 
 
-def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
-    r"""One minus the Dice overlap, averaged over the foreground classes that are in the batch.
+def dice_loss(probabilities: Tensor, labels: Tensor, only_present: bool = False) -> Tensor:
+    r"""One minus the Dice overlap, averaged over the foreground classes.
 
     .. math:: 1 - \frac{2 \sum p g + \epsilon}{\sum p^2 + \sum g^2 + \epsilon}
 
-    with sums over the whole batch and all voxels (``Dice2`` of spec §4.1). A class that no label of
-    the batch has is not scored (spec §7.19): its term is 1 with next to no gradient, whatever is
-    predicted. 0 where there is none.
+    with sums over the whole batch and all voxels (``Dice2`` of spec §4.1).
 
     Parameters
     ----------
@@ -44,6 +42,9 @@ def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
         (B, C, *spatial), softmax over C; the background channel is not scored.
     labels : Tensor
         (B, *spatial) int64 class indices, 255 ignored.
+    only_present : bool
+        Leave classes out that no label of the batch has: their term is 1 with next to no gradient,
+        whatever is predicted. The loss is 0 where no class is present.
     """
     counted = (labels != IGNORED).float()
     terms, present = [], []
@@ -55,6 +56,8 @@ def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
         size = (predicted * predicted).sum() + voxels
         terms.append(1 - (2 * overlap + SMOOTHING) / (size + SMOOTHING))
         present.append((voxels > 0).float())
+    if not only_present:
+        return torch.stack(terms).mean()
     scored = torch.stack(present)
     return (torch.stack(terms) * scored).sum() / scored.sum().clamp_min(1.0)
 

@@ -52,8 +52,7 @@ def trusting(key):
 @pytest.mark.parametrize("key", SEMI_SUPERVISED)
 def test_unlabelled_crops_alone_change_the_student(build, make_batch, key):
     """The trap of two published codes: a consistency loss without a gradient."""
-    # with this seed an untrained network finds more than background
-    method = build(key, trusting(key), preset="paper", learning_rate=0.1, weight_decay=0.0, seed=3)
+    method = build(key, trusting(key), preset="paper", learning_rate=0.1, weight_decay=0.0)
     batch = make_batch(method.plan)
     _, gradients = unlabelled_gradients(method, batch)
     assert sum(gradient.abs().sum() for gradient in gradients) > 0

@@ -33,14 +33,17 @@ def test_dice_of_a_known_overlap():
     assert dice_loss(probabilities, labels) == pytest.approx(0.5, abs=1e-4)
 
 
-def test_a_class_that_no_label_has_is_not_scored():
-    """With a term of 1 and no gradient it would only hide how the others fare."""
+def test_a_class_that_no_label_has_may_be_left_unscored():
     torch.manual_seed(0)
     labels = torch.randint(0, 2, (2, 5, 6))
     probabilities = torch.softmax(torch.randn(2, 4, 5, 6), dim=1)
     expected = dice_loss(probabilities[:, :2], labels)
-    torch.testing.assert_close(dice_loss(probabilities, labels), expected)
-    assert dice_loss(probabilities, torch.zeros_like(labels)) == 0
+    found = dice_loss(probabilities, labels, only_present=True)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(
+        dice_loss(probabilities, labels), (expected + 2) / 3, rtol=1e-4, atol=0
+    )
+    assert dice_loss(probabilities, torch.zeros_like(labels), only_present=True) == 0
 
 
 def test_settings_choose_one_of_the_losses_on_labels_or_half_of_each():
