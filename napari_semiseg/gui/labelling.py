@@ -119,13 +119,13 @@ class Labelling:
             version.number = opened.case.label_version
             return opened
 
-        def show(opened: study_work.OpenCase | None, begun: bool = False) -> None:
+        def show(opened: study_work.OpenCase | None) -> None:
             if opened is None or study is not self._session.study or self.reading != name:
                 return
-            if begun:
-                self._on_read(opened, version, then, maps_follow)
+            if self._layers.begin_case(name, opened.volume):
+                self._session.lane.submit(lambda: opened, show, self._session.tell_problem)
             else:
-                self._layers.begin_case(name, opened.volume, lambda: show(opened, begun=True))
+                self._on_read(opened, version, then, maps_follow)
 
         self._session.lane.submit(read, show, lambda sentence: self._on_unreadable(name, sentence))
 

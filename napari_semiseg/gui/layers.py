@@ -9,7 +9,7 @@ would write old strokes into new data.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class CaseLayers:
     maps_arrived = Signal()
 
     def __init__(self, viewer: ViewerModel, later: Later = at_the_next_turn) -> None:
-        self._viewer, self._later = viewer, later
+        self._viewer = viewer
         self._stack = LayerStack(viewer.layers, self.looks_changed.emit)
         self._case: Case | None = None
         self._scans: list[Image] = []
@@ -143,8 +143,8 @@ class CaseLayers:
         """Whether no map that was asked for is still to come."""
         return self._maps.complete
 
-    def begin_case(self, name: str, volume: Volume, then: Callable[[], None]) -> None:
-        """Bring the scan alone onto a screen that has none, and what follows at the next turn.
+    def begin_case(self, name: str, volume: Volume) -> bool:
+        """Bring a scan alone onto a screen that has none; `show_case` is to follow a turn later.
 
         The first layers of a viewer take napari long: scan and label at once would be felt.
 
@@ -154,14 +154,16 @@ class CaseLayers:
             Name of the case.
         volume : Volume
             Its scan.
-        then : callable
-            Called at once where a scan is on the screen already; shows the case.
+
+        Returns
+        -------
+        bool
+            False where a scan is on the screen already, and nothing was done.
         """
         if self._scans:
-            then()
-            return
+            return False
         self._scans = [self._stack.add(data) for data in scan_layers(name, volume)]
-        self._later(then)
+        return True
 
     def show_case(
         self,

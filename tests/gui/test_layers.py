@@ -234,21 +234,14 @@ def test_a_window_shows_the_case_and_a_mouse_stroke_is_told_once(make_napari_vie
     assert picture[..., :3].std() > 5
 
 
-def test_the_first_scan_comes_alone_and_what_follows_a_turn_later():
-    waiting, shown = [], []
-    viewer = ViewerModel()
-    layers = CaseLayers(viewer, later=waiting.append)
-    layers.begin_case("one", volume(), lambda: shown.append("one"))
+def test_the_first_scan_comes_alone_before_its_label(viewer, layers):
+    assert layers.begin_case("one", volume())
     assert [layer.name for layer in viewer.layers] == ["one"]
-    assert shown == []
-    waiting.pop()()
-    assert shown == ["one"]
     layers.show_case(case("one"), volume(), None, CLASSES)
     assert [layer.name for layer in viewer.layers] == ["one", "one label"]
-    layers.begin_case("two", volume(), lambda: shown.append("two"))
-    assert shown == ["one", "two"]
-    assert not waiting
+    assert not layers.begin_case("two", volume())
+    assert [layer.name for layer in viewer.layers] == ["one", "one label"]
     layers.clear()
-    layers.begin_case("three", volume(), lambda: None)
+    assert layers.begin_case("three", volume())
     layers.clear()
     assert not viewer.layers
