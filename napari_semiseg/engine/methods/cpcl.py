@@ -44,6 +44,7 @@ from napari_semiseg.engine.parts.prototype_segmentation import (
 from napari_semiseg.engine.parts.ramps import gaussian_ramp
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.planning.plan import Plan, Preset
+from napari_semiseg.engine.planning.presets import PAPER_UNET
 from napari_semiseg.engine.sampling.batches import Batch
 
 BANK_DECAY = 0.99  # of the running prototypes: about the last hundred steps
@@ -122,14 +123,7 @@ class CyclicPrototypeConsistency(TeacherMethod):
     @classmethod
     def plan_overrides(cls, preset: Preset) -> dict[str, Any]:
         """Take the paper's 3D U-Net and schedule in the paper preset."""
-        if preset == "modern":
-            return {}
-        return {
-            "network.name": "paper-unet",
-            "network.normalisation": "instance",
-            "network.dropout": 0.3,
-            "recipe.schedule": "poly",
-        }
+        return PAPER_UNET | {"network.dropout": 0.3} if preset == "paper" else {}
 
     def losses(self, batch: Batch, clock: Clock) -> tuple[Losses, StepReport]:
         """Return the supervised term and both prototype consistencies."""

@@ -36,6 +36,7 @@ from napari_semiseg.engine.parts.pyramid_consistency import (
 from napari_semiseg.engine.parts.ramps import gaussian_ramp
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.planning.plan import Plan, Preset
+from napari_semiseg.engine.planning.presets import PAPER_UNET
 from napari_semiseg.engine.sampling.batches import Batch
 
 SCALE_MAPS = ("scale_2", "scale_3", "scale_4")
@@ -98,13 +99,7 @@ class PyramidConsistency(BranchedMethod):
     @classmethod
     def plan_overrides(cls, preset: Preset) -> dict[str, Any]:
         """Take the U-Net that the paper's network extends, and its schedule, in the paper preset."""
-        if preset == "modern":
-            return {}
-        return {
-            "network.name": "paper-unet",
-            "network.normalisation": "instance",
-            "recipe.schedule": "poly",
-        }
+        return dict(PAPER_UNET) if preset == "paper" else {}
 
     def losses(self, batch: Batch, clock: Clock) -> tuple[Losses, StepReport]:
         """Return the supervised term and the consistency on unlabelled crops."""

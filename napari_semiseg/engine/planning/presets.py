@@ -6,6 +6,8 @@ always has the preset of the method that it is compared with.
 
 from __future__ import annotations
 
+from typing import Any
+
 from napari_semiseg.engine.planning.plan import Preset, Recipe
 
 MODERN = Recipe(
@@ -37,6 +39,13 @@ PAPER = Recipe(
     labelled_alone=4,
     foreground_share=0.0,
 )
+
+PAPER_UNET: dict[str, Any] = {
+    "network.name": "paper-unet",
+    "network.normalisation": "instance",
+    "recipe.schedule": "poly",
+}
+"""What methods override whose papers train the 3D U-Net of the BraTS experiments (spec §2.3)."""
 
 
 def recipe_of(preset: Preset, is_ct: bool) -> Recipe:
