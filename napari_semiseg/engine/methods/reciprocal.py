@@ -178,14 +178,15 @@ class ReciprocalLearning(StudentMethod):
         with statistics_kept(self.teacher):
             terms, _ = self.losses(batch, clock)
         report = self.minimise(terms, clock)
-        return report if self._learn_from_labels(batch, clock) else report | {"skipped": 1.0}
+        stepped = self._learn_from_labels(batch, self.phase(clock))
+        return report if stepped else report | {"skipped": 1.0}
 
     def _learn_from_labels(self, batch: Batch, clock: Clock) -> bool:
         """Take the student's further step on labelled crops, if it is wanted."""
         weight = self.settings.student_supervised_weight
         if not weight:
             return True
-        return self._optimise_student(weight * self._examine(batch, clock), self.phase(clock))
+        return self._optimise_student(weight * self._examine(batch, clock), clock)
 
     def _reciprocal_step(self, batch: Batch, clock: Clock) -> StepReport:
         # The teacher's graphs are kept until its own step; the labelled pass comes first, because

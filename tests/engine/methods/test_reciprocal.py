@@ -125,6 +125,17 @@ def test_a_supervised_student_is_an_option(build, make_batch):
     assert outcomes[1] < outcomes[0]
 
 
+@pytest.mark.parametrize("teacher", ["reciprocal", "frozen"])
+def test_every_step_of_the_student_has_the_rate_of_its_phase(build, make_batch, teacher):
+    settings = {"teacher": teacher, "student_supervised_weight": 1.0}
+    method = build("reciprocal", settings, preset="paper", schedule="poly")
+    clock = Clock(step=700, share=0.75)
+    method.training_step(make_batch(method.plan), clock)
+    rate = learning_rate(method.plan.recipe, method.phase(clock))
+    assert rate != learning_rate(method.plan.recipe, method.phase(method.phase(clock)))
+    assert method.optimiser.param_groups[0]["lr"] == rate
+
+
 def test_a_frozen_teacher_stays_as_it_is(build, make_batch):
     method = build("reciprocal", {"teacher": "frozen"}, preset="paper")
     student = weights(method.student)
