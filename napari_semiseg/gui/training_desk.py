@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal, SignalInstance
 
-from napari_semiseg.engine.study.cases import label_snapshot_hash
+from napari_semiseg.engine.study.label_snapshot import label_snapshot_hash
 from napari_semiseg.gui.live_maps import LiveMaps
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class TrainingDesk:
 
     def knows_all_labels(self, run: Run) -> bool:
         """Tell whether a run has learnt from the very labels of now."""
-        return run.label_hash == label_snapshot_hash(self._session.records.cases)
+        return run.last_label_hash == label_snapshot_hash(self._session.records.cases)
 
     def pause(self) -> None:
         """Leave the accelerator after this step and wait."""

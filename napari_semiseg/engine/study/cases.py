@@ -7,10 +7,8 @@ here read and change the records; the rules of who may change what are in ``labe
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -378,26 +376,3 @@ def delete_case(connection: sqlite3.Connection, case: Case) -> None:
         The case to remove.
     """
     connection.execute("DELETE FROM cases WHERE identifier = ?", (case.identifier,))
-
-
-def label_snapshot_hash(cases: Sequence[Case]) -> str:
-    """Return the SHA-256 of names, labels and done slices of the cases that train with a label.
-
-    Parameters
-    ----------
-    cases : sequence of Case
-        All cases of a study.
-
-    Returns
-    -------
-    str
-        Hexadecimal; does not depend on the order of the cases.
-    """
-    lines = sorted(
-        f"{case.name}\t{case.label_hash}\n"
-        # nothing is added for complete labels, so that the hashes of older runs still hold
-        + ("" if case.done_slices is None else f"\t{case.done_slices.to_json()}\n")
-        for case in cases
-        if case.trains_with_label
-    )
-    return hashlib.sha256("".join(lines).encode()).hexdigest()

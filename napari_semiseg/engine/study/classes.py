@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.errors import BadLabel, StudyError
 
 DEFAULT_COLOURS = (
     "#e69f00",
@@ -171,3 +172,32 @@ def write_classes(connection: sqlite3.Connection, classes: Sequence[ClassInfo]) 
         "INSERT INTO classes (value, name, colour) VALUES (?, ?, ?)",
         [(item.value, item.name, item.colour) for item in classes],
     )
+
+
+def refuse_other_names(
+    path: str | Path, named: Mapping[int, str], classes: Iterable[ClassInfo]
+) -> None:
+    """Refuse a label file that gives the name of a class to another value.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    named : mapping of int to str
+        What the file calls its values; empty where it says nothing.
+    classes : iterable of ClassInfo
+        Classes of the study.
+
+    Raises
+    ------
+    BadLabel
+        If structures would be taken for one another.
+    """
+    values = {info.name.strip().casefold(): info.value for info in classes}
+    for value, name in named.items():
+        expected = values.get(name.strip().casefold(), value)
+        if expected != value:
+            raise BadLabel(
+                f"The label {path} calls its value {value} “{name}”, which is {expected} in this "
+                "study: change the values in the file, or the classes of the study."
+            )

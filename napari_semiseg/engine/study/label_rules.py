@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
@@ -377,32 +376,3 @@ def point_to_new_label(
         "DELETE FROM labels WHERE case_identifier = ? AND version NOT IN (?, ?)",
         (case.identifier, version, version if case.label_version is None else case.label_version),
     )
-
-
-def refuse_other_names(
-    path: str | Path, named: Mapping[int, str], classes: Iterable[ClassInfo]
-) -> None:
-    """Refuse a label file that gives the name of a class to another value.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    named : mapping of int to str
-        What the file calls its values; empty where it says nothing.
-    classes : iterable of ClassInfo
-        Classes of the study.
-
-    Raises
-    ------
-    BadLabel
-        If structures would be taken for one another.
-    """
-    values = {info.name.strip().casefold(): info.value for info in classes}
-    for value, name in named.items():
-        expected = values.get(name.strip().casefold(), value)
-        if expected != value:
-            raise BadLabel(
-                f"The label {path} calls its value {value} “{name}”, which is {expected} in this "
-                "study: change the values in the file, or the classes of the study."
-            )

@@ -8,16 +8,15 @@ thread.
 from __future__ import annotations
 
 import json
-import platform
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study.decisions import now
+from napari_semiseg.engine.study.installed_versions import installed_versions
 from napari_semiseg.engine.study.records import Records
 from napari_semiseg.engine.study.running_runs import RunningRuns
 from napari_semiseg.engine.study.storage import plain, write_text
@@ -27,7 +26,8 @@ RunStatus = Literal["running", "stopped", "finished", "failed"]
 EARLIER_LABELLED = "earlier_labelled"
 """Detail of a run: cases that its weights had learnt from before its last start."""
 
-_PACKAGES = ("napari-semiseg", "numpy", "torch", "monai", "lightning-fabric", "SimpleITK", "zarr")
+THEN = ", then "
+"""Between the hashes of the labels that a run has learnt from one after the other."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Run:
     seed : int
         Seed of its random numbers.
     label_hash : str
-        ``Study.label_snapshot_hash()`` when it started.
+        ``Study.label_snapshot_hash()`` when it started; one that no labels have where they changed
+        before it went on.
     labelled, unlabelled : tuple of str
         Names of the cases that it could learn from when it was last started.
     versions : dict of str to str
@@ -75,6 +76,11 @@ class Run:
     started: str
     finished: str | None
     folder: Path
+
+    @property
+    def last_label_hash(self) -> str:
+        """The hash of the labels that it learnt from when it was last started."""
+        return self.label_hash.rpartition(THEN)[2]
 
     @property
     def learnt_from(self) -> tuple[str, ...]:
@@ -113,16 +119,6 @@ def _run(row: sqlite3.Row, runs_folder: Path, running: RunningRuns) -> Run:
     )
 
 
-def _installed_versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue  # an optional package, or the program runs from its source folder
-    return versions
-
-
 class RunTable:
     """The runs in the records of a study.
 
@@ -150,6 +146,7 @@ class RunTable:
         label_hash: str,
         labelled: Sequence[str],
         unlabelled: Sequence[str],
+        earlier_labelled: Sequence[str] = (),
     ) -> Run:
         """Record a new run as running and make its folder, with ``settings.json`` for people.
 
@@ -157,6 +154,8 @@ class RunTable:
         ----------
         method, settings, seed, label_hash, labelled, unlabelled
             As in :class:`Run`.
+        earlier_labelled : sequence of str
+            Cases that the weights it begins with have learnt from.
 
         Returns
         -------
@@ -175,7 +174,7 @@ class RunTable:
             "label_hash": label_hash,
             "labelled": list(labelled),
             "unlabelled": list(unlabelled),
-            "versions": _installed_versions(),
+            "versions": installed_versions(),
         }
         with self._records.transaction() as connection:
             highest = connection.execute("SELECT max(number) FROM runs").fetchone()[0]
@@ -191,6 +190,8 @@ class RunTable:
             }
             row |= {"number": number, "identifier": identifier, "status": "running"}
             row["started_at"] = now()
+            if earlier_labelled:
+                row["details"] = json.dumps({EARLIER_LABELLED: list(earlier_labelled)})
             columns = ", ".join(row)
             marks = ", ".join("?" * len(row))
             connection.execute(
@@ -210,7 +211,7 @@ class RunTable:
         """Record that a run goes on, with the settings and labels of now.
 
         A run whose labels have changed on the way is one of neither set of labels: its hash becomes
-        one that no set has.
+        one that no set has. ``settings.json`` keeps what the run was started with.
 
         Parameters
         ----------
@@ -225,8 +226,10 @@ class RunTable:
         former = self.one(identifier)
         earlier = {EARLIER_LABELLED: list(former.learnt_from)}
         self.update(identifier, "running", earlier)
-        if label_hash != former.label_hash:
-            label_hash = f"{former.label_hash}, then {label_hash}"
+        if label_hash == former.last_label_hash:
+            label_hash = former.label_hash
+        else:
+            label_hash = former.label_hash + THEN + label_hash
         with self._records.transaction() as connection:
             connection.execute(
                 "UPDATE runs SET settings = ?, label_hash = ?, labelled = ?, unlabelled = ? "

@@ -19,14 +19,14 @@ from napari_semiseg.engine.study.cases import (
     Case,
     CaseState,
     LabelOrigin,
-    label_snapshot_hash,
     read_case,
     read_cases,
 )
-from napari_semiseg.engine.study.classes import ClassInfo, read_classes
+from napari_semiseg.engine.study.classes import ClassInfo, read_classes, refuse_other_names
 from napari_semiseg.engine.study.creation import create_study_folder, existing_study_folder
 from napari_semiseg.engine.study.decisions import Decision, DecisionKind, read_decisions
-from napari_semiseg.engine.study.label_rules import LabelSave, refuse_other_names
+from napari_semiseg.engine.study.label_rules import LabelSave
+from napari_semiseg.engine.study.label_snapshot import label_snapshot_hash, learnt_from
 from napari_semiseg.engine.study.label_store import LabelStore
 from napari_semiseg.engine.study.label_writing import LabelWriter
 from napari_semiseg.engine.study.labelling import Labelling
@@ -305,21 +305,17 @@ class Study:
 
     # runs and maps
 
-    def create_run(self, method: str, settings: Mapping[str, Any], seed: int) -> Run:
-        """Record a new run of a method as running, with the labels of this moment."""
-        return self._runs.create(method, settings, seed, **self._learnt_from_now())
+    def create_run(
+        self, method: str, settings: Mapping[str, Any], seed: int, former: Run | None = None
+    ) -> Run:
+        """Record a new run as running, with the labels of now and the weights of a ``former`` one."""
+        earlier = () if former is None else former.learnt_from
+        now = learnt_from(self.cases())
+        return self._runs.create(method, settings, seed, **now, earlier_labelled=earlier)
 
     def resume_run(self, identifier: str, settings: Mapping[str, Any]) -> Run:
         """Record that a run goes on with other settings, such as a budget, and the labels of now."""
-        return self._runs.resume(identifier, settings, **self._learnt_from_now())
-
-    def _learnt_from_now(self) -> dict[str, Any]:
-        cases = self.cases()
-        return {
-            "label_hash": label_snapshot_hash(cases),
-            "labelled": [case.name for case in cases if case.trains_with_label],
-            "unlabelled": [c.name for c in cases if not (c.trains_with_label or c.held_out)],
-        }
+        return self._runs.resume(identifier, settings, **learnt_from(self.cases()))
 
     def runs(self) -> list[Run]:
         """Return all runs, oldest first."""

@@ -23,7 +23,6 @@ from napari_semiseg.engine.planning.planner import make_plan
 from napari_semiseg.engine.sampling.batches import BatchSampler
 from napari_semiseg.engine.sampling.patch_cache import CachedCase
 from napari_semiseg.engine.study import Case, Run, Study
-from napari_semiseg.engine.study.runs import EARLIER_LABELLED
 from napari_semiseg.engine.training.budget import Budget
 from napari_semiseg.engine.training.events import Event, Preparing
 from napari_semiseg.engine.training.memory_probe import Trial, plan_that_fits
@@ -60,8 +59,9 @@ def prepare(
     """
     yield Preparing(0, 1, "looking at the scans")
     basis = _basis(study, settings, resume)
-    former = resume or settings.start_from
-    training, validation = _split(study, settings, None if former is None else study.run(former))
+    source = resume or settings.start_from
+    former = None if source is None else study.run(source)
+    training, validation = _split(study, settings, former)
     processes = Processes.gather(settings, describe_machine(settings.device))
     machine = _machine_of_all(settings, processes)
     plan = processes.of_the_first(_plan(study, settings, machine, basis))
@@ -74,7 +74,10 @@ def prepare(
     trial = Trial(settings.method, basis.method_settings, make_sampler, processes)
     plan, machine = yield from plan_that_fits(trial, plan, machine)
     method = _method(settings, plan, basis, machine, processes)
-    run = _run(study, settings, plan, resume, processes, validation)
+    run = _run(study, settings, plan, resume, processes, former)
+    if processes.leads:
+        set_aside: dict[str, Any] = {VALIDATION: [case.name for case in validation]}
+        study.update_run(run, **set_aside)
     budget = Budget.of(settings)
     sampler = make_sampler(method)
     work = Work(study, run, settings, machine, processes, method, sampler, budget, validation)
@@ -243,26 +246,23 @@ def _run(
     plan: Plan,
     resume: str | None,
     processes: Processes,
-    validation: list[Case],
+    former: Run | None,
 ) -> Run:
     """Open the record of the run; the first process does it for all."""
     identifier = resume
-    if processes.leads:
-        record = {
-            "training": settings.model_dump(mode="json"),
-            "plan": plan.model_dump(mode="json"),
-        }
-        fields: dict[str, Any] = {VALIDATION: [case.name for case in validation]}
-        if resume is not None:
-            before = settings_of_run(study.run(resume))
-            if (before.steps, before.minutes) != (settings.steps, settings.minutes):
-                fields[BUDGET_CHANGED] = True
-            study.resume_run(resume, record)
-        else:
-            identifier = study.create_run(settings.method, record, settings.seed).identifier
-        if settings.start_from is not None and resume is None:
-            fields[EARLIER_LABELLED] = list(study.run(settings.start_from).learnt_from)
-        study.update_run(str(identifier), **fields)
+    record = {
+        "training": settings.model_dump(mode="json"),
+        "plan": plan.model_dump(mode="json"),
+    }
+    if processes.leads and resume is None:
+        run = study.create_run(settings.method, record, settings.seed, former)
+        identifier = run.identifier
+    elif processes.leads and former is not None:
+        before = settings_of_run(former)
+        study.resume_run(former.identifier, record)
+        if (before.steps, before.minutes) != (settings.steps, settings.minutes):
+            changed: dict[str, Any] = {BUDGET_CHANGED: True}
+            study.update_run(former, **changed)
     return study.run(str(processes.of_the_first(identifier)))
 
 

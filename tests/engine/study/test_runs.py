@@ -104,6 +104,27 @@ def test_a_run_is_no_longer_running_once_its_study_is_closed(study: Study) -> No
         assert another.run("001-dtc").status == "stopped"
 
 
+def test_a_run_that_goes_on_is_known_by_the_labels_of_both_starts(
+    study: Study, drawn: np.ndarray
+) -> None:
+    study.save_label("a", drawn, state=CaseState.LABELLED)
+    run = study.create_run("dtc", {"budget": 1}, 0)
+    first = study.label_snapshot_hash()
+    resumed = study.resume_run(run.identifier, {"budget": 2})
+    assert (resumed.label_hash, resumed.settings) == (first, {"budget": 2})
+    study.save_label("b", drawn, state=CaseState.LABELLED)
+    for _ in range(2):  # a second time nothing is new
+        resumed = study.resume_run(run.identifier, {"budget": 3})
+        assert resumed.label_hash not in (first, study.label_snapshot_hash())
+        assert resumed.label_hash.count("then") == 1
+        assert resumed.last_label_hash == study.label_snapshot_hash()
+    assert resumed.labelled == ("a", "b")
+    study.mark("a", CaseState.IN_PROGRESS)
+    later = study.create_run("dtc", {}, 0, former=resumed)
+    assert later.labelled == ("b",)
+    assert set(later.learnt_from) == {"a", "b"}
+
+
 def test_an_unknown_status_or_run_is_refused(study: Study) -> None:
     run = study.create_run("dtc", {}, 0)
     with pytest.raises(StudyError, match="cannot be 'lost'"):
