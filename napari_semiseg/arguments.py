@@ -45,6 +45,20 @@ Nodes = Annotated[
         min=1,
     ),
 ]
+Overlap = Annotated[
+    float,
+    typer.Option(
+        help="Share of a window that its neighbour sees again: less is faster and shows seams.",
+        min=0.0,
+        max=0.9,
+    ),
+]
+KeepAir = Annotated[
+    bool,
+    typer.Option(
+        "--keep-air", help="Look at the air around the patient too, which is background otherwise."
+    ),
+]
 Jobs = Annotated[
     int,
     typer.Option(help="Runs at a time: one a graphics card, or sharing the CPU's cores.", min=1),

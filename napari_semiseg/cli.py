@@ -17,8 +17,10 @@ from napari_semiseg.arguments import (
     Devices,
     Jobs,
     Json,
+    KeepAir,
     Minutes,
     Nodes,
+    Overlap,
     RunName,
     Steps,
     StudyPath,
@@ -171,21 +173,8 @@ def predict(
     cases: Annotated[
         list[str] | None, typer.Option(help="Cases; all unlabelled ones by default.")
     ] = None,
-    overlap: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            max=0.9,
-            help="Share of a window that its neighbour sees again: less is faster and shows seams.",
-        ),
-    ] = 0.5,
-    keep_air: Annotated[
-        bool,
-        typer.Option(
-            "--keep-air",
-            help="Look at the air around the patient too, which is background otherwise.",
-        ),
-    ] = False,
+    overlap: Overlap = 0.5,
+    keep_air: KeepAir = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:

@@ -199,4 +199,6 @@ class LabelSaving:
     def _try_again(self) -> None:
         waiting, self._refused = self._refused, []
         for name, strokes in waiting:
+            if self._session.records.case(name) is None:
+                continue  # the scan was taken out of the study
             self._send(name, strokes, LabelVersion(), Work(0.0, 0))

@@ -3,7 +3,6 @@
 import sys
 
 import pytest
-import torch
 
 from napari_semiseg import cli
 from tests.cli.typed import Answer
@@ -11,11 +10,8 @@ from tests.engine.small_study import write_scans
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread):
+    pass
 
 
 @pytest.fixture

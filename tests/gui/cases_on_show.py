@@ -97,3 +97,14 @@ def stored_prediction(session, background, name="scan_1", voxels=None):
     session.refresh()
     background.finish()
     return run.identifier, prediction
+
+
+def paint(session, value=1, z=1):
+    layer = session.layers.label_layer
+    layer.data_setitem((np.array([z, z]), np.array([2, 2]), np.array([2, 3])), value)
+
+
+def show(session, background, name):
+    session.labelling.show_case(name)
+    background.finish()
+    assert session.labelling.shown == name

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.evaluation import held_out
@@ -16,11 +15,8 @@ from tests.engine.small_study import make_study
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread):
+    pass
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.inference.prediction import predict
@@ -19,11 +18,8 @@ from tests.engine.training.small_training import run_training, tiny
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread):
+    pass
 
 
 @pytest.fixture

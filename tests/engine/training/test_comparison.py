@@ -1,5 +1,4 @@
 import pytest
-import torch
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.methods.registry import method_of
@@ -23,11 +22,8 @@ SHARED = TrainingSettings(steps=3, device="cpu", plan_overrides=TINY)
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread):
+    pass
 
 
 def finish(study, runs):
