@@ -119,6 +119,11 @@ def _run(row: sqlite3.Row, runs_folder: Path, running: RunningRuns) -> Run:
     )
 
 
+def _insert(connection: sqlite3.Connection, row: Mapping[str, str | int]) -> None:
+    columns, marks = ", ".join(row), ", ".join("?" * len(row))
+    connection.execute(f"INSERT INTO runs ({columns}) VALUES ({marks})", tuple(row.values()))
+
+
 class RunTable:
     """The runs in the records of a study.
 
@@ -192,11 +197,7 @@ class RunTable:
             row["started_at"] = now()
             if earlier_labelled:
                 row["details"] = json.dumps({EARLIER_LABELLED: list(earlier_labelled)})
-            columns = ", ".join(row)
-            marks = ", ".join("?" * len(row))
-            connection.execute(
-                f"INSERT INTO runs ({columns}) VALUES ({marks})", tuple(row.values())
-            )
+            _insert(connection, row)
         return self.one(identifier)
 
     def resume(
