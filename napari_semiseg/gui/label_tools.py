@@ -190,10 +190,20 @@ class LabelTools:
             return slices.no_slices
         return None
 
+    def reason_against_filling(self, in_3d: bool) -> str | None:
+        """Return why holes cannot be filled, in 3D or in each slice; None if they can."""
+        reason = self.reason_against("Fill holes")
+        return reason if reason is not None or in_3d else self._labelling.slices.no_slices
+
+    def tell_of_change(self) -> None:
+        """Have all who show these tools look at them again."""
+        self._labelling.brush_changed.emit()
+
     def interpolate(self) -> None:
         """Fill the selected class between its painted slices; finished slices stay as they are."""
         slices = self._labelling.slices
         if self._layer is None or slices.axis is None:
+            self._session.tell(slices.no_slices or "")
             return
         compute = partial(
             interpolate_between_slices,
@@ -210,10 +220,10 @@ class LabelTools:
 
     def fill_holes(self, in_3d: bool) -> None:
         """Fill what the selected class encloses, in 3D or within each slice of the view."""
-        slices = self._labelling.slices
-        axis = None if in_3d else slices.axis
-        if not in_3d and axis is None:
-            self._session.tell(slices.no_slices or "")
+        axis = None if in_3d else self._labelling.slices.axis
+        reason = self.reason_against_filling(in_3d)
+        if reason is not None:
+            self._session.tell(reason)
             return
         overwrite = not self.protects_other_classes
         self._start("Fill holes", partial(fill_holes, axis=axis, overwrite=overwrite))

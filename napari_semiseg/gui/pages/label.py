@@ -79,6 +79,8 @@ class LabelPage(QWidget):
         ):
             signal.connect(self.refresh)
         self._labelling.brush_changed.connect(self._refresh_brush)
+        self._no_slices = self._labelling.slices.no_slices
+        self._labelling.slices.changed.connect(self._on_slices)
         self._timer = QTimer(self)
         self._timer.setInterval(RENEW_MILLISECONDS)
         self._timer.timeout.connect(self._renew_state)
@@ -230,7 +232,7 @@ class LabelPage(QWidget):
         if self._labelling.unsaved:
             parts.append("saving…")
         elif self._labelling.not_saved:
-            parts.append("not saved: it is tried again with the next stroke")
+            parts.append("not saved, kept for another try")
         elif self._labelling.saved_at is not None:
             parts.append(f"saved {how_long_ago(time.time() - self._labelling.saved_at)}")
         elif case.label_saved_at is not None:
@@ -277,6 +279,13 @@ class LabelPage(QWidget):
         if item.value:
             brush.setIcon(swatch(item.colour))
         return brush
+
+    def _on_slices(self) -> None:
+        """Refresh the tools where the view has come to cut slices, or none: not for every slice."""
+        reason = self._labelling.slices.no_slices
+        if reason != self._no_slices:
+            self._no_slices = reason
+            self._refresh_brush()
 
     def _paint_with(self, value: int) -> None:
         self._labelling.paint_with(value)

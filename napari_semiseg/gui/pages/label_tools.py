@@ -283,6 +283,7 @@ class ClassPanel(QWidget):
             "Which holes",
             "Holes within each slice of the view, or only what is closed in all three directions.",
         )
+        self.holes.currentIndexChanged.connect(lambda _: self._tools.tell_of_change())
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
@@ -297,16 +298,17 @@ class ClassPanel(QWidget):
 
     def fill_enclosed(self) -> None:
         """Fill the holes that are chosen beside the button."""
-        self._tools.fill_holes(in_3d=self.holes.currentIndex() == 1)
+        self._tools.fill_holes(self._in_3d)
+
+    @property
+    def _in_3d(self) -> bool:
+        return self.holes.currentIndex() == 1
 
     def refresh(self, reason: str | None) -> None:
         """Say which tools can act; a reason tells why none can."""
-        for tool, title in (
-            (self.interpolate, "Interpolate"),
-            (self.keep_largest, "Keep largest"),
-            (self.fill_holes, "Fill holes"),
-        ):
+        for tool, title in ((self.interpolate, "Interpolate"), (self.keep_largest, "Keep largest")):
             allow(tool, reason or self._tools.reason_against(title))
+        allow(self.fill_holes, reason or self._tools.reason_against_filling(self._in_3d))
         allow(self.holes, reason)
 
 

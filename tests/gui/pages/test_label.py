@@ -3,8 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study import CaseState
+from napari_semiseg.gui import study_work
 from napari_semiseg.gui.pages.label import LabelPage
+from tests.gui.cases_on_show import paint
 
 
 @pytest.fixture
@@ -98,3 +101,20 @@ def test_new_classes_get_buttons(page, desk, background):
     background.finish()
     assert brush(page, 7) is not None
     assert "core" in brush(page, 7).text()
+
+
+def test_a_label_that_was_not_saved_says_so_until_it_is(page, desk, background, monkeypatch):
+    def refuse(*_):
+        raise StudyError("The disk is full: free some space.")
+
+    desk.labelling.show_case("scan_1")
+    background.finish()
+    with monkeypatch.context() as patch:
+        patch.setattr(study_work, "keep_label", refuse)
+        paint(desk)
+        desk.labelling.flush()
+        background.finish()
+    assert "not saved, kept for another try" in page.state.text()
+    desk.labelling.flush()
+    background.finish()
+    assert "saved just now" in page.state.text()

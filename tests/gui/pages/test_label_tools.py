@@ -105,12 +105,19 @@ def test_gaps_that_would_count_as_background_are_told(page, desk, background, qt
 
 
 def test_in_3d_the_strip_and_the_interpolation_say_why_they_are_off(page, desk):
+    tools = page.tools
     desk.layers.dims.ndisplay = 3
-    page.refresh()
-    for control in (page.slices.strip, page.slices.done, page.tools.interpolate):
+    for control in (page.slices.strip, page.slices.done, tools.interpolate, tools.fill_holes):
         assert not control.isEnabled()
         assert "3D view" in control.toolTip()
-    assert page.tools.keep_largest.isEnabled()
+    assert tools.keep_largest.isEnabled()
+    tools.holes.setCurrentIndex(1)
+    assert tools.fill_holes.isEnabled()
+    tools.holes.setCurrentIndex(0)
+    assert not tools.fill_holes.isEnabled()
+    desk.layers.dims.ndisplay = 2
+    assert tools.interpolate.isEnabled()
+    assert tools.fill_holes.isEnabled()
 
 
 def test_the_brush_controls_show_and_change_how_the_brush_paints(page, desk):
