@@ -21,9 +21,9 @@ from qtpy.QtGui import QColor, QFont, QImage, QPainter
 
 from napari_semiseg.engine.inference.prediction import predict
 from napari_semiseg.engine.study import Study
-from napari_semiseg.gui.advice import PAGES
-from napari_semiseg.gui.study_menu import RecentStudies
-from napari_semiseg.gui.widget import TITLE, SemisegWidget
+from napari_semiseg.gui.desk import TITLE, SemisegWidget
+from napari_semiseg.gui.open_study.advice import PAGES
+from napari_semiseg.gui.scans.study_menu import RecentStudies
 
 TILE = 260
 TEXT = 40

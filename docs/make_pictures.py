@@ -17,10 +17,10 @@ from qtpy.QtCore import QSettings
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication
 
-from napari_semiseg.gui.advice import PAGES
+from napari_semiseg.gui.desk import TITLE, SemisegWidget
+from napari_semiseg.gui.open_study.advice import PAGES
+from napari_semiseg.gui.scans.study_menu import RecentStudies
 from napari_semiseg.gui.session import Session
-from napari_semiseg.gui.study_menu import RecentStudies
-from napari_semiseg.gui.widget import TITLE, SemisegWidget
 
 WINDOW = (1440, 900)
 LARGEST_BYTES = 400_000

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from napari_semiseg import cli
+from napari_semiseg.cli import commands
 from napari_semiseg.engine.errors import SettingsError
 from napari_semiseg.engine.methods.registry import available_methods, method_of
 from tests import readme_method
@@ -36,7 +36,7 @@ def run(monkeypatch, capsys):
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["napari-semiseg", *map(str, arguments), "--json"])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            commands.main()
         out, error = capsys.readouterr()
         assert not ended.value.code, error
         return json.loads(out)

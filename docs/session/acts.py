@@ -16,7 +16,7 @@ from skimage.measure import find_contours
 from docs.session.stage import Stage, row_of
 from napari_semiseg.engine.study import CaseState
 from napari_semiseg.engine.volumes.reading import read_label
-from napari_semiseg.gui.region_review import LOOKING, NOT_SO_SURE
+from napari_semiseg.gui.review.parts import LOOKING, NOT_SO_SURE
 from tests.measurements.event_loop_lag import run_event_loop
 
 PAINTED, HELD_OUT = 2, 4

@@ -14,11 +14,11 @@ from qtpy.QtCore import QCoreApplication, QSettings, Qt
 
 from docs.session.camera import Camera
 from docs.session.hands import Hands
-from napari_semiseg.gui.advice import PAGES
-from napari_semiseg.gui.case_table import CaseTable
+from napari_semiseg.gui.desk import TITLE, SemisegWidget
+from napari_semiseg.gui.open_study.advice import PAGES
+from napari_semiseg.gui.scans.study_menu import RecentStudies
 from napari_semiseg.gui.session import Session
-from napari_semiseg.gui.study_menu import RecentStudies
-from napari_semiseg.gui.widget import TITLE, SemisegWidget
+from napari_semiseg.gui.widgets.case_table import CaseTable
 from tests.measurements.event_loop_lag import LagMeter, run_event_loop, wait_until
 
 WINDOW = (1280, 800)

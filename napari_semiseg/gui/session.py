@@ -17,18 +17,19 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from psygnal import Signal
 
 from napari_semiseg.engine.study import DEFAULT_COLOURS, ClassInfo, Study, export_labels
-from napari_semiseg.gui import sample_work, study_work
-from napari_semiseg.gui.comparing_runs import ComparingRuns
-from napari_semiseg.gui.labelling import Labelling
-from napari_semiseg.gui.layers import CaseLayers
-from napari_semiseg.gui.loading import load_engine
-from napari_semiseg.gui.overview import Overview
-from napari_semiseg.gui.reviewing import Reviewing
-from napari_semiseg.gui.study_lane import RunInBackground, StudyLane
-from napari_semiseg.gui.study_work import Job, JobStep, Snapshot
-from napari_semiseg.gui.suggesting import Suggesting
-from napari_semiseg.gui.training_desk import TrainingDesk
-from napari_semiseg.gui.worker import TrainingWorker, run_in_background
+from napari_semiseg.gui.compare.comparing import ComparingRuns
+from napari_semiseg.gui.label.labelling import Labelling
+from napari_semiseg.gui.label.suggesting import Suggesting
+from napari_semiseg.gui.open_study import records
+from napari_semiseg.gui.open_study.engine_loading import load_engine
+from napari_semiseg.gui.open_study.lane import RunInBackground, StudyLane
+from napari_semiseg.gui.open_study.records import Job, JobStep, Snapshot
+from napari_semiseg.gui.review.reviewing import Reviewing
+from napari_semiseg.gui.scans import sample_studies
+from napari_semiseg.gui.scans.overview import Overview
+from napari_semiseg.gui.train.runner import TrainingWorker, run_in_background
+from napari_semiseg.gui.train.training import TrainingDesk
+from napari_semiseg.gui.viewer.layers import CaseLayers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -132,17 +133,20 @@ class Session:
         """Make a study, open it, and add the scans in files and folders."""
         if self._can_leave_study():
             self._open_with(
-                lambda: study_work.create_study(path, FIRST_CLASSES), lambda: self.add_scans(scans)
+                lambda: records.create_study(path, FIRST_CLASSES), lambda: self.add_scans(scans)
             )
 
     def open_study(self, path: str | Path) -> None:
         """Open a study that exists."""
         if self._can_leave_study():
-            self._open_with(lambda: study_work.open_study(path))
+            self._open_with(lambda: records.open_study(path))
 
     def new_sample_study(self, path: str | Path, downloaded: bool = False) -> None:
         """Make a study of the brains that come with the program, or of downloaded hippocampi."""
-        brains, hippocampi = sample_work.create_sample_study, sample_work.create_hippocampus_study
+        brains, hippocampi = (
+            sample_studies.create_sample_study,
+            sample_studies.create_hippocampus_study,
+        )
         if self._can_leave_study():
             self.start_job(
                 "Making the sample study",
@@ -225,7 +229,7 @@ class Session:
                 done(result)
 
         self.lane.submit(
-            lambda: (work(study), study_work.take_snapshot(study)),
+            lambda: (work(study), records.take_snapshot(study)),
             changed,
             failed or self.tell_problem,
         )
@@ -316,7 +320,7 @@ class Session:
         if self.study is not None and paths:
             self.start_job(
                 "Adding scans",
-                study_work.add_scans,
+                records.add_scans,
                 self.study,
                 list(paths),
                 done=lambda problems: self._on_taken_over("scan", problems),
@@ -328,7 +332,7 @@ class Session:
             self.labelling.flush()
             self.start_job(
                 "Importing labels",
-                study_work.import_labels,
+                records.import_labels,
                 self.study,
                 list(paths),
                 done=lambda problems: self._on_taken_over("label", problems),

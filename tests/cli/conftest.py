@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from napari_semiseg import cli
+from napari_semiseg.cli import commands
 from tests.cli.typed import Answer
 from tests.engine.small_study import write_scans
 
@@ -22,7 +22,7 @@ def run(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["napari-semiseg", *map(str, arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            commands.main()
         out, error = capsys.readouterr()
         return Answer(ended.value.code or 0, out, error)
 

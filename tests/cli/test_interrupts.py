@@ -73,7 +73,10 @@ def test_ctrl_c_while_scans_are_read_ends_at_once(run, study, monkeypatch):
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal to another process")
 def test_ctrl_c_in_a_terminal_stops_with_a_checkpoint(study):
-    code = "import torch; torch.set_num_threads(1); from napari_semiseg.cli import main; main()"
+    code = (
+        "import torch; torch.set_num_threads(1); "
+        "from napari_semiseg.cli.commands import main; main()"
+    )
     command = ["train", str(study), "--method", "supervised", "--steps", "100000", *TINY, "--json"]
     process = subprocess.Popen(
         [sys.executable, "-c", code, *command],

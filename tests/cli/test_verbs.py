@@ -167,6 +167,6 @@ def test_help_names_every_command(run):
 
 
 def test_help_does_not_load_torch():
-    code = "import sys, napari_semiseg.cli; print('torch' in sys.modules)"
+    code = "import sys, napari_semiseg.cli.commands; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from napari_semiseg.arguments import spread
+from napari_semiseg.cli.arguments import spread
 from tests.cli.typed import ROOT, TINY
 
 
@@ -29,7 +29,7 @@ def test_several_values_may_follow_one_option(arguments, expected):
 
 def test_json_is_all_that_standard_output_gets(study):
     """In a process of its own: nothing that a library prints may slip in."""
-    code = "from napari_semiseg.cli import main; main()"
+    code = "from napari_semiseg.cli.commands import main; main()"
     command = [sys.executable, "-c", code, "train", study, "--method", "supervised", "--steps", "1"]
     done = subprocess.run(
         [*map(str, command), *TINY, "--json"],

@@ -15,9 +15,9 @@ from napari_semiseg.engine.errors import SemisegError
 from napari_semiseg.engine.methods.registry import available_methods
 from napari_semiseg.engine.study import Study, parse_classes
 from napari_semiseg.engine.volumes import Geometry, find_scans, write_map
-from napari_semiseg.gui.layers import CaseLayers
+from napari_semiseg.gui.scans.study_menu import RecentStudies
 from napari_semiseg.gui.session import Session
-from napari_semiseg.gui.study_menu import RecentStudies
+from napari_semiseg.gui.viewer.layers import CaseLayers
 from tests.gui.cases_on_show import at_once
 
 SHAPE = (12, 14, 16)

@@ -17,7 +17,7 @@ from qtpy.QtTest import QTest
 
 from napari_semiseg.engine.study import CaseState, Study, parse_classes
 from napari_semiseg.engine.training.settings import TrainingSettings
-from napari_semiseg.gui.widget import TITLE, SemisegWidget
+from napari_semiseg.gui.desk import TITLE, SemisegWidget
 
 PATIENCE = 60_000
 SMALL = {"patch": (8, 8, 8), "network.filters": 2, "network.strides": [[2, 2, 2]]}

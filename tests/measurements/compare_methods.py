@@ -35,7 +35,12 @@ def main() -> int:
     arguments, options = parser.parse_known_args()
     if not arguments.study.exists():
         make_study(arguments)
-    command = [sys.executable, "-c", "from napari_semiseg.cli import main; main()", "compare"]
+    command = [
+        sys.executable,
+        "-c",
+        "from napari_semiseg.cli.commands import main; main()",
+        "compare",
+    ]
     return subprocess.run([*command, str(arguments.study), *options]).returncode
 
 

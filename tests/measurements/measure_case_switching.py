@@ -23,9 +23,9 @@ from event_loop_lag import run_event_loop
 from measure_study_page import wait_for
 from qtpy.QtCore import QCoreApplication, QSettings
 
+from napari_semiseg.gui.desk import TITLE, SemisegWidget
+from napari_semiseg.gui.scans.study_menu import RecentStudies
 from napari_semiseg.gui.session import Session
-from napari_semiseg.gui.study_menu import RecentStudies
-from napari_semiseg.gui.widget import TITLE, SemisegWidget
 
 LARGEST_SECONDS = 1.0
 LARGEST_GROWTH = 0.05

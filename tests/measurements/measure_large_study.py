@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_semiseg.cli.progress import status_of
 from napari_semiseg.engine.planning.fingerprint import take_fingerprint
 from napari_semiseg.engine.planning.machine import describe_machine
 from napari_semiseg.engine.planning.planner import make_plan
@@ -30,7 +31,6 @@ from napari_semiseg.engine.sampling.patch_cache import cache_cases
 from napari_semiseg.engine.study import CaseState, Study, parse_classes
 from napari_semiseg.engine.study.overview import overview_cases
 from napari_semiseg.engine.volumes import Geometry, write_map
-from napari_semiseg.headless import status_of
 
 SHAPE = (24, 32, 32)
 LONGEST_OPENING_SECONDS = 2.0

@@ -23,8 +23,8 @@ from qtpy.QtCore import QSettings, Qt
 
 from napari_semiseg.engine.study import Study, parse_classes
 from napari_semiseg.engine.volumes import Geometry, find_scans, write_map
-from napari_semiseg.gui.study_menu import RecentStudies
-from napari_semiseg.gui.widget import TITLE, SemisegWidget
+from napari_semiseg.gui.desk import TITLE, SemisegWidget
+from napari_semiseg.gui.scans.study_menu import RecentStudies
 
 MANY = 500
 SHAPE = (24, 32, 32)

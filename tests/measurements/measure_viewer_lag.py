@@ -35,8 +35,8 @@ from napari_semiseg.engine.study import Study
 from napari_semiseg.engine.training.events import Preview, Progress
 from napari_semiseg.engine.training.settings import TrainingSettings
 from napari_semiseg.engine.volumes import Geometry, find_scans
-from napari_semiseg.gui.layers import CaseLayers
-from napari_semiseg.gui.worker import TrainingWorker
+from napari_semiseg.gui.train.runner import TrainingWorker
+from napari_semiseg.gui.viewer.layers import CaseLayers
 
 SCRUB_MS = 50
 LABELLED = 4

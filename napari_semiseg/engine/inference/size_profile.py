@@ -16,9 +16,9 @@ import torch
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.inference.windows import OVERLAP, slide, window_starts
+from napari_semiseg.engine.methods.bodies.size_constrained import SizeConstrainedMethod
 from napari_semiseg.engine.methods.contract import Method
 from napari_semiseg.engine.methods.curriculum import Curriculum
-from napari_semiseg.engine.methods.size_constrained import SizeConstrainedMethod
 from napari_semiseg.engine.parts.size_bounds import size_bounds
 from napari_semiseg.engine.sampling.model_grid import ModelGrid
 from napari_semiseg.engine.sampling.model_image import model_image

@@ -23,7 +23,8 @@ from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor
 
-from napari_semiseg.engine.methods.adversarial import AdversarialMethod, AdversarialSettings
+from napari_semiseg.engine.methods.bodies.adversarial import AdversarialMethod, AdversarialSettings
+from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.contract import (
     Clock,
     NativeMap,
@@ -31,7 +32,6 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.networks.confidence import ConfidenceNetwork
 from napari_semiseg.engine.parts.adversarial import (
     MADE,
@@ -40,6 +40,7 @@ from napari_semiseg.engine.parts.adversarial import (
     real_probability,
 )
 from napari_semiseg.engine.parts.answers import Answers
+from napari_semiseg.engine.parts.gradients import averaged
 from napari_semiseg.engine.parts.pseudo_labels import hard_labels
 from napari_semiseg.engine.parts.segmentation_loss import (
     IGNORED,
@@ -47,7 +48,6 @@ from napari_semiseg.engine.parts.segmentation_loss import (
     dice_loss,
     segmentation_loss,
 )
-from napari_semiseg.engine.parts.shared_gradients import averaged
 from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.sampling.batches import Batch
 

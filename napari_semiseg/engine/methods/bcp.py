@@ -17,7 +17,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from napari_semiseg.engine.methods.averaged_teacher import TeacherMethod, TeacherSettings
+from napari_semiseg.engine.methods.bodies.averaged_teacher import TeacherMethod, TeacherSettings
+from napari_semiseg.engine.methods.bodies.pseudo_labelling import (
+    CONFIDENCE,
+    PSEUDO_LABEL,
+    PseudoLabelMethod,
+)
+from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.contract import (
     Clock,
     NativeMap,
@@ -25,12 +31,6 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.pseudo_labelling import (
-    CONFIDENCE,
-    PSEUDO_LABEL,
-    PseudoLabelMethod,
-)
-from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.box_mixing import boxes_with_edge, paste
 from napari_semiseg.engine.parts.connected_components import largest_components

@@ -20,7 +20,9 @@ from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor
 
-from napari_semiseg.engine.methods.averaged_teacher import TeacherMethod, TeacherSettings
+from napari_semiseg.engine.methods.bodies.averaged_teacher import TeacherMethod, TeacherSettings
+from napari_semiseg.engine.methods.bodies.ramped import RampedConsistencySettings
+from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.contract import (
     Clock,
     NativeMap,
@@ -28,11 +30,8 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.ramped import RampedConsistencySettings
-from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.networks.heads import NetworkOutput
 from napari_semiseg.engine.parts.answers import Answers
-from napari_semiseg.engine.parts.dropout_uncertainty import DROPOUT
 from napari_semiseg.engine.parts.most_probable_class import most_probable_class
 from napari_semiseg.engine.parts.prototype_bank import PrototypeBank, likeness_and_answer
 from napari_semiseg.engine.parts.prototype_segmentation import (
@@ -43,6 +42,7 @@ from napari_semiseg.engine.parts.prototype_segmentation import (
 )
 from napari_semiseg.engine.parts.ramps import gaussian_ramp
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
+from napari_semiseg.engine.parts.uncertainty import DROPOUT
 from napari_semiseg.engine.planning.plan import Plan, Preset
 from napari_semiseg.engine.planning.presets import PAPER_UNET
 from napari_semiseg.engine.sampling.batches import Batch

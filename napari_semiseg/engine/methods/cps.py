@@ -18,6 +18,8 @@ from typing import Any, Literal
 from pydantic import Field
 from torch import Tensor
 
+from napari_semiseg.engine.methods.bodies.ramped import RampedSettings
+from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.contract import (
     Clock,
     NativeMap,
@@ -26,14 +28,12 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.ramped import RampedSettings
-from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.methods.two_networks import TwoNetworkMethod
 from napari_semiseg.engine.parts.answers import Answers
-from napari_semiseg.engine.parts.dropout_uncertainty import normalised_entropy
 from napari_semiseg.engine.parts.pseudo_labels import hard_labels
 from napari_semiseg.engine.parts.ramps import gaussian_ramp
 from napari_semiseg.engine.parts.segmentation_loss import cross_entropy
+from napari_semiseg.engine.parts.uncertainty import normalised_entropy
 from napari_semiseg.engine.planning.plan import Preset
 from napari_semiseg.engine.sampling.batches import Batch
 

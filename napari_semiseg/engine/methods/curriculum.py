@@ -15,6 +15,12 @@ from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor, nn
 
+from napari_semiseg.engine.methods.bodies.optimisation import make_optimiser, optimise
+from napari_semiseg.engine.methods.bodies.size_constrained import (
+    SizeConstrainedMethod,
+    SizeConstraintSettings,
+    WantedSizes,
+)
 from napari_semiseg.engine.methods.contract import (
     Clock,
     MethodSettings,
@@ -23,14 +29,8 @@ from napari_semiseg.engine.methods.contract import (
     StepReport,
     in_fast_layout,
 )
-from napari_semiseg.engine.methods.optimisation import make_optimiser, optimise
-from napari_semiseg.engine.methods.size_constrained import (
-    SizeConstrainedMethod,
-    SizeConstraintSettings,
-    WantedSizes,
-)
 from napari_semiseg.engine.networks.size_regressor import REGRESSOR_SIZES, SizeRegressor
-from napari_semiseg.engine.parts.shared_gradients import averaged
+from napari_semiseg.engine.parts.gradients import averaged
 from napari_semiseg.engine.parts.size_bounds import (
     labelled_sizes,
     mean_over_known,

@@ -11,12 +11,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from napari_semiseg.engine.methods.adversarial import (
+from napari_semiseg.engine.methods.bodies.adversarial import (
     CropDiscriminatorMethod,
     RampedAdversarialSettings,
 )
+from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.contract import Clock, Paper, StepCost, StepReport
-from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.networks.heads import NetworkOutput
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.sampling.batches import Batch

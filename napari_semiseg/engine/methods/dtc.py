@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from napari_semiseg.engine.methods.contract import Paper, StepCost
-from napari_semiseg.engine.methods.two_tasks import (
+from napari_semiseg.engine.methods.bodies.two_tasks import (
     AgreeingTaskMethod,
     AgreeingTaskSettings,
     TwoHeadMethod,
     TwoHeadSettings,
 )
+from napari_semiseg.engine.methods.contract import Paper, StepCost
 
 
 class DualTaskConsistencySettings(TwoHeadSettings, AgreeingTaskSettings):

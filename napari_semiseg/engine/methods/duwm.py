@@ -16,6 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from napari_semiseg.engine.methods.bodies.student import MAP_PASSES, Losses
 from napari_semiseg.engine.methods.contract import (
     Clock,
     NativeMap,
@@ -24,17 +25,16 @@ from napari_semiseg.engine.methods.contract import (
     StepReport,
 )
 from napari_semiseg.engine.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
-from napari_semiseg.engine.methods.student import MAP_PASSES, Losses
 from napari_semiseg.engine.parts.answers import Answers
-from napari_semiseg.engine.parts.dropout_uncertainty import (
-    dropout_active,
-    normalised_entropy,
-)
 from napari_semiseg.engine.parts.feature_uncertainty import (
     repeat_passes,
     trusted_squared_difference,
 )
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
+from napari_semiseg.engine.parts.uncertainty import (
+    dropout_active,
+    normalised_entropy,
+)
 from napari_semiseg.engine.sampling.batches import Batch
 
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
+from napari_semiseg.engine.methods.bodies.ramped import RampedSettings
+from napari_semiseg.engine.methods.bodies.student import Losses, StudentMethod
 from napari_semiseg.engine.methods.contract import (
     Clock,
     Paper,
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.ramped import RampedSettings
-from napari_semiseg.engine.methods.student import Losses, StudentMethod
-from napari_semiseg.engine.parts.dropout_uncertainty import normalised_entropy
 from napari_semiseg.engine.parts.ramps import stepped_ramp
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
+from napari_semiseg.engine.parts.uncertainty import normalised_entropy
 from napari_semiseg.engine.sampling.batches import Batch
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
+from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.contract import (
     Clock,
     Paper,
@@ -17,7 +18,6 @@ from napari_semiseg.engine.methods.contract import (
     StepReport,
 )
 from napari_semiseg.engine.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
-from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.parts.consistency import mean_squared_difference
 from napari_semiseg.engine.parts.mixing import PairMixture
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss

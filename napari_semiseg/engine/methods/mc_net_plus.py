@@ -18,7 +18,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from napari_semiseg.engine.methods.branched import BranchedMethod, probabilities_of
+from napari_semiseg.engine.methods.bodies.branched import BranchedMethod, probabilities_of
+from napari_semiseg.engine.methods.bodies.ramped import RampedConsistencySettings
+from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.contract import (
     Clock,
     NativeMap,
@@ -26,8 +28,6 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.ramped import RampedConsistencySettings
-from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.ramps import gaussian_ramp
 from napari_semiseg.engine.parts.segmentation_loss import loss_on_labels

@@ -13,11 +13,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from napari_semiseg.engine.methods.averaged_teacher import (
+from napari_semiseg.engine.methods.bodies.averaged_teacher import (
     TEACHER_PREDICTION,
     NoisyTeacherMethod,
     NoisyTeacherSettings,
 )
+from napari_semiseg.engine.methods.bodies.ramped import RampedConsistencySettings
+from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.contract import (
     Clock,
     MethodSettings,
@@ -26,8 +28,6 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.ramped import RampedConsistencySettings
-from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.consistency import mean_squared_difference
 from napari_semiseg.engine.parts.ramps import stepped_ramp

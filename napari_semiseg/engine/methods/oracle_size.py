@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from napari_semiseg.engine.methods.contract import MethodSettings, Paper, StepCost
-from napari_semiseg.engine.methods.size_constrained import (
+from napari_semiseg.engine.methods.bodies.size_constrained import (
     SizeConstrainedMethod,
     SizeConstraintSettings,
     WantedSizes,
 )
+from napari_semiseg.engine.methods.contract import MethodSettings, Paper, StepCost
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED
 from napari_semiseg.engine.parts.size_bounds import labelled_sizes
 from napari_semiseg.engine.sampling.batches import Batch

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from napari_semiseg.engine.methods.bodies.ramped import RampedConsistencySettings
+from napari_semiseg.engine.methods.bodies.student import Losses, StudentMethod
 from napari_semiseg.engine.methods.contract import (
     Clock,
     MethodSettings,
@@ -22,13 +24,11 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.ramped import RampedConsistencySettings
-from napari_semiseg.engine.methods.student import Losses, StudentMethod
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.disagreement import total_variation
-from napari_semiseg.engine.parts.dropout_uncertainty import dropout_active, input_noise
 from napari_semiseg.engine.parts.ramps import stepped_ramp
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
+from napari_semiseg.engine.parts.uncertainty import dropout_active, input_noise
 from napari_semiseg.engine.sampling.batches import Batch
 
 

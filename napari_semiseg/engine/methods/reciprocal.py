@@ -17,6 +17,12 @@ from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor, nn
 
+from napari_semiseg.engine.methods.bodies.optimisation import (
+    learning_rate,
+    make_optimiser,
+    optimise,
+)
+from napari_semiseg.engine.methods.bodies.student import Losses, StudentMethod
 from napari_semiseg.engine.methods.contract import (
     Clock,
     MethodSettings,
@@ -25,15 +31,13 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.optimisation import learning_rate, make_optimiser, optimise
-from napari_semiseg.engine.methods.student import Losses, StudentMethod
 from napari_semiseg.engine.parts.answers import Answers
-from napari_semiseg.engine.parts.dropout_uncertainty import normalised_entropy
 from napari_semiseg.engine.parts.gradient_agreement import dot_and_cosine
+from napari_semiseg.engine.parts.gradients import averaged
 from napari_semiseg.engine.parts.pseudo_labels import hard_labels
 from napari_semiseg.engine.parts.segmentation_loss import cross_entropy, loss_on_labels
-from napari_semiseg.engine.parts.shared_gradients import averaged
 from napari_semiseg.engine.parts.statistics import statistics_kept
+from napari_semiseg.engine.parts.uncertainty import normalised_entropy
 from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.sampling.batches import Batch
 

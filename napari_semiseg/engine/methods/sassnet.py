@@ -12,13 +12,13 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from napari_semiseg.engine.methods.adversarial import (
+from napari_semiseg.engine.methods.bodies.adversarial import (
     CropDiscriminatorMethod,
     RampedAdversarialSettings,
 )
+from napari_semiseg.engine.methods.bodies.student import Losses
+from napari_semiseg.engine.methods.bodies.two_tasks import TwoHeadMethod, TwoHeadSettings
 from napari_semiseg.engine.methods.contract import Clock, Paper, StepCost, StepReport
-from napari_semiseg.engine.methods.student import Losses
-from napari_semiseg.engine.methods.two_tasks import TwoHeadMethod, TwoHeadSettings
 from napari_semiseg.engine.networks.heads import NetworkOutput
 from napari_semiseg.engine.sampling.batches import Batch
 

@@ -20,6 +20,8 @@ from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor, nn
 
+from napari_semiseg.engine.methods.bodies.pseudo_labelling import PseudoLabelMethod
+from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.contract import (
     Clock,
     MethodSettings,
@@ -28,10 +30,9 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.pseudo_labelling import PseudoLabelMethod
-from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.connected_components import largest_components
+from napari_semiseg.engine.parts.gradients import make_alike
 from napari_semiseg.engine.parts.most_probable_class import most_probable_class
 from napari_semiseg.engine.parts.pseudo_labels import confident_labels
 from napari_semiseg.engine.parts.segmentation_loss import (
@@ -39,7 +40,6 @@ from napari_semiseg.engine.parts.segmentation_loss import (
     loss_on_labels,
     segmentation_loss,
 )
-from napari_semiseg.engine.parts.shared_gradients import make_alike
 from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.sampling.batches import Batch
 

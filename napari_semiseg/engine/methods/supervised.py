@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_semiseg.engine.methods.bodies.student import Losses, StudentMethod
 from napari_semiseg.engine.methods.contract import (
     Clock,
     MethodSettings,
@@ -9,7 +10,6 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.student import Losses, StudentMethod
 from napari_semiseg.engine.sampling.batches import Batch
 
 

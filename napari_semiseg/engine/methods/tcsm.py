@@ -19,6 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from napari_semiseg.engine.methods.bodies.student import StudentMethod
 from napari_semiseg.engine.methods.contract import (
     Clock,
     MethodSettings,
@@ -28,7 +29,6 @@ from napari_semiseg.engine.methods.contract import (
     StepReport,
 )
 from napari_semiseg.engine.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
-from napari_semiseg.engine.methods.student import StudentMethod
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.consistency import certain_squared_difference
 from napari_semiseg.engine.parts.disagreement import total_variation

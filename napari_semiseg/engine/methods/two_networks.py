@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from napari_semiseg.engine.methods.several_networks import SeveralNetworkMethod
-from napari_semiseg.engine.methods.student import Losses
+from napari_semiseg.engine.methods.bodies.several_networks import SeveralNetworkMethod
+from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.sampling.batches import Batch
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from napari_semiseg.engine.methods.averaged_teacher import (
+from napari_semiseg.engine.methods.bodies.averaged_teacher import (
     CERTAIN_SHARE,
     CertainTeacherMethod,
     CertainTeacherSettings,

@@ -16,12 +16,20 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from napari_semiseg.engine.methods.averaged_teacher import (
+from napari_semiseg.engine.methods.bodies.averaged_teacher import (
     CERTAIN_SHARE,
     TEACHER_PREDICTION,
     CertainTeacherMethod,
     CertainTeacherSettings,
 )
+from napari_semiseg.engine.methods.bodies.distance_head import (
+    OWN_DISTANCE,
+    SignedDistanceSettings,
+    distance_of,
+)
+from napari_semiseg.engine.methods.bodies.ramped import RampedSettings
+from napari_semiseg.engine.methods.bodies.student import Losses
+from napari_semiseg.engine.methods.bodies.two_tasks import TwoTaskMethod
 from napari_semiseg.engine.methods.contract import (
     Clock,
     NativeMap,
@@ -29,14 +37,6 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.distance_head import (
-    OWN_DISTANCE,
-    SignedDistanceSettings,
-    distance_of,
-)
-from napari_semiseg.engine.methods.ramped import RampedSettings
-from napari_semiseg.engine.methods.student import Losses
-from napari_semiseg.engine.methods.two_tasks import TwoTaskMethod
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.consistency import certain_squared_difference
 from napari_semiseg.engine.parts.distance_task import (

@@ -22,6 +22,8 @@ from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor, nn
 
+from napari_semiseg.engine.methods.bodies.several_networks import SeveralNetworkMethod
+from napari_semiseg.engine.methods.bodies.student import MAP_PASSES, Losses
 from napari_semiseg.engine.methods.contract import (
     Clock,
     MethodSettings,
@@ -32,17 +34,15 @@ from napari_semiseg.engine.methods.contract import (
     StepReport,
     in_fast_layout,
 )
-from napari_semiseg.engine.methods.several_networks import SeveralNetworkMethod
-from napari_semiseg.engine.methods.student import MAP_PASSES, Losses
-from napari_semiseg.engine.parts.dropout_uncertainty import (
-    dropout_active,
-    mean_of_passes,
-    normalised_entropy,
-)
 from napari_semiseg.engine.parts.most_probable_class import most_probable_class
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.parts.soft_labels import soft_segmentation_loss
 from napari_semiseg.engine.parts.spread import mean_total_variation
+from napari_semiseg.engine.parts.uncertainty import (
+    dropout_active,
+    mean_of_passes,
+    normalised_entropy,
+)
 from napari_semiseg.engine.parts.view_fusion import (
     agreeing_share,
     fuse_the_others,

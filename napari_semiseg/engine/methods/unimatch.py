@@ -15,17 +15,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from napari_semiseg.engine.methods.bodies.pseudo_labelling import (
+    WeakToStrongMethod,
+    WeakToStrongSettings,
+)
+from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.contract import (
     Clock,
     Paper,
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.pseudo_labelling import (
-    WeakToStrongMethod,
-    WeakToStrongSettings,
-)
-from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.box_mixing import paste, random_boxes
 from napari_semiseg.engine.parts.feature_perturbation import channels_dropped

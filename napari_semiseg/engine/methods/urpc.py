@@ -17,7 +17,9 @@ from pydantic import Field
 from torch import Tensor
 
 from napari_semiseg.engine.errors import SettingsError
-from napari_semiseg.engine.methods.branched import BranchedMethod
+from napari_semiseg.engine.methods.bodies.branched import BranchedMethod
+from napari_semiseg.engine.methods.bodies.ramped import RampedConsistencySettings
+from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.contract import (
     Clock,
     NativeMap,
@@ -25,8 +27,6 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.ramped import RampedConsistencySettings
-from napari_semiseg.engine.methods.student import Losses
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.pyramid_consistency import (
     Divergence,

@@ -11,9 +11,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from napari_semiseg.engine.parts.gradients import average_gradients, averaged
 from napari_semiseg.engine.parts.most_probable_class import most_probable_class
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED, cross_entropy
-from napari_semiseg.engine.parts.shared_gradients import average_gradients, averaged
 
 MADE, REAL = 0, 1
 

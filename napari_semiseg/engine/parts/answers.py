@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from napari_semiseg.engine.networks.heads import NetworkOutput
 from napari_semiseg.engine.parts.disagreement import total_variation
-from napari_semiseg.engine.parts.dropout_uncertainty import dropout_active, mean_of_passes
+from napari_semiseg.engine.parts.uncertainty import dropout_active, mean_of_passes
 
 
 class Answers:

@@ -12,12 +12,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-from napari_semiseg.engine.parts.dropout_uncertainty import (
+from napari_semiseg.engine.parts.ramps import certainty_threshold
+from napari_semiseg.engine.parts.uncertainty import (
     dropout_active,
     entropy,
     mean_of_passes,
 )
-from napari_semiseg.engine.parts.ramps import certainty_threshold
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from napari_semiseg.engine.networks.heads import NetworkOutput
-from napari_semiseg.engine.parts.dropout_uncertainty import input_noise
+from napari_semiseg.engine.parts.uncertainty import input_noise
 
 SMALLEST_RANGE = 1e-12
 

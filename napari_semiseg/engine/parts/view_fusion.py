@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from napari_semiseg.engine.parts.dropout_uncertainty import normalised_entropy
 from napari_semiseg.engine.parts.most_probable_class import most_probable_class
+from napari_semiseg.engine.parts.uncertainty import normalised_entropy
 
 SMALLEST_UNCERTAINTY = 1e-3
 """Added before an uncertainty is divided by: networks that are all sure then count alike."""

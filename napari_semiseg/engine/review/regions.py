@@ -2,7 +2,7 @@
 
 A region is a connected component of one class, or of the part of it that is certain enough and that
 nobody has decided on yet. What a decision makes of its voxels is up to the study
-(`napari_semiseg.engine.study.region_decisions`). Pure functions on arrays, for any thread.
+(`napari_semiseg.engine.study.labels.part_decisions`). Pure functions on arrays, for any thread.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ from napari_semiseg.engine.study.cases import Case, CaseState
 from napari_semiseg.engine.study.classes import DEFAULT_COLOURS, ClassInfo, parse_classes
 from napari_semiseg.engine.study.decisions import Decision, DecisionKind
 from napari_semiseg.engine.study.exports import export_labels
-from napari_semiseg.engine.study.map_store import StoredMap
-from napari_semiseg.engine.study.runs import Run
-from napari_semiseg.engine.study.scans import ScanProblem
+from napari_semiseg.engine.study.runs.maps import StoredMap
+from napari_semiseg.engine.study.runs.runs import Run
+from napari_semiseg.engine.study.scans.adding import ScanProblem
 from napari_semiseg.engine.study.study import Study
 
 __all__ = [

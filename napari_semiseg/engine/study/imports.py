@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_semiseg.engine.errors import BadLabel, SemisegError, StudyError
-from napari_semiseg.engine.study.scans import ScanProblem
+from napari_semiseg.engine.study.scans.adding import ScanProblem
 from napari_semiseg.engine.study.study import Study
 
 LABEL_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")

@@ -16,17 +16,17 @@ import numpy as np
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study.cases import Case
-from napari_semiseg.engine.study.scan_checks import (
+from napari_semiseg.engine.study.scans.adding import with_detached_data
+from napari_semiseg.engine.study.scans.checks import (
     ScanFinding,
     ScanTrouble,
     examine_scan,
     find_missing,
     find_notes,
 )
-from napari_semiseg.engine.study.scans import with_detached_data
+from napari_semiseg.engine.study.scans.thumbnails import ThumbnailStore, make_thumbnail
 from napari_semiseg.engine.study.storage import storage_errors, write_text
 from napari_semiseg.engine.study.study import Study
-from napari_semiseg.engine.study.thumbnails import ThumbnailStore, make_thumbnail
 
 SLAB_VOXELS = 2**20
 """Voxels that are counted at a time: Python's lock is not held for longer than milliseconds."""

@@ -14,7 +14,6 @@ from typing import Any, Self
 import numpy as np
 
 from napari_semiseg.engine.errors import StudyError
-from napari_semiseg.engine.study import scans
 from napari_semiseg.engine.study.cases import (
     Case,
     CaseState,
@@ -25,17 +24,18 @@ from napari_semiseg.engine.study.cases import (
 from napari_semiseg.engine.study.classes import ClassInfo, read_classes, refuse_other_names
 from napari_semiseg.engine.study.creation import create_study_folder, existing_study_folder
 from napari_semiseg.engine.study.decisions import Decision, DecisionKind, read_decisions
-from napari_semiseg.engine.study.label_rules import LabelSave
-from napari_semiseg.engine.study.label_snapshot import label_snapshot_hash, learnt_from
-from napari_semiseg.engine.study.label_store import LabelStore
-from napari_semiseg.engine.study.label_writing import LabelWriter
-from napari_semiseg.engine.study.labelling import Labelling
-from napari_semiseg.engine.study.map_store import MapStore, StoredMap
+from napari_semiseg.engine.study.labels.changes import Labelling
+from napari_semiseg.engine.study.labels.part_decisions import RegionDecisions
+from napari_semiseg.engine.study.labels.rules import LabelSave
+from napari_semiseg.engine.study.labels.slice_marking import SliceMarking
+from napari_semiseg.engine.study.labels.store import LabelStore
+from napari_semiseg.engine.study.labels.writing import LabelWriter
 from napari_semiseg.engine.study.records import Records
-from napari_semiseg.engine.study.region_decisions import RegionDecisions
-from napari_semiseg.engine.study.runs import Run, RunTable
-from napari_semiseg.engine.study.scans import ScanProblem
-from napari_semiseg.engine.study.slice_marking import SliceMarking
+from napari_semiseg.engine.study.runs.learnt_from import label_snapshot_hash, learnt_from
+from napari_semiseg.engine.study.runs.maps import MapStore, StoredMap
+from napari_semiseg.engine.study.runs.runs import Run, RunTable
+from napari_semiseg.engine.study.scans import adding
+from napari_semiseg.engine.study.scans.adding import ScanProblem
 from napari_semiseg.engine.study.storage import storage_errors
 from napari_semiseg.engine.study.time_spent import TimeSpent
 from napari_semiseg.engine.volumes.reading import read_label
@@ -167,15 +167,15 @@ class Study:
         BadScan tells that it is missing, cannot be read, or has voxels without a value; StudyError
         that a case has its name or content already, or that the channels of the study are others.
         """
-        return scans.add_scan(self._records, source)
+        return adding.add_scan(self._records, source)
 
     def add_scans(self, paths: Sequence[str | Path]) -> Iterator[Case | ScanProblem]:
         """Add every scan in files and folders, one a step; a bad one yields a ScanProblem."""
-        return scans.add_scans(self._records, paths)
+        return adding.add_scans(self._records, paths)
 
     def relocate_scans(self, folder: str | Path) -> list[Case]:
         """Find missing scans below a folder by name and content; return the cases found."""
-        return scans.relocate_scans(self._records, Path(folder))
+        return adding.relocate_scans(self._records, Path(folder))
 
     def remove_case(self, name: str, author: str | None = None) -> None:
         """Take a case out; its labels move to ``labels/removed`` and its scan stays untouched."""
@@ -187,7 +187,7 @@ class Study:
         ScanMissing tells that it is no longer at its place; BadScan that it cannot be read or has
         another voxel grid than when it was added.
         """
-        return scans.read_scan(self.case(name))
+        return adding.read_scan(self.case(name))
 
     # labels
 

@@ -29,7 +29,7 @@ from torch import nn
 from napari_semiseg.engine.errors import SettingsError, TrainingError
 from napari_semiseg.engine.methods.assembly import machine_for, make_fabric
 from napari_semiseg.engine.methods.contract import Method
-from napari_semiseg.engine.parts.shared_gradients import averaged
+from napari_semiseg.engine.parts.gradients import averaged
 from napari_semiseg.engine.planning.machine import Machine
 from napari_semiseg.engine.training.settings import TrainingSettings
 

@@ -10,8 +10,8 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from napari_semiseg.engine.errors import TrainingError
+from napari_semiseg.engine.methods.bodies.distance_head import maps_of_whole_cases
 from napari_semiseg.engine.methods.contract import MethodSettings
-from napari_semiseg.engine.methods.distance_head import maps_of_whole_cases
 from napari_semiseg.engine.methods.registry import method_of
 from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.sampling.patch_cache import CachedCase, Labels, cache_cases

@@ -40,7 +40,9 @@ def test_what_was_recorded_is_read_again(study, run, metrics):
 def test_a_run_that_was_trained_further_is_to_be_measured_again(study, run, metrics, monkeypatch):
     record_case(study, run, held_out(study), metrics)
     study.update_run(run.identifier, status="running")
-    monkeypatch.setattr("napari_semiseg.engine.study.runs.now", lambda: "2100-01-01T00:00:00+00:00")
+    monkeypatch.setattr(
+        "napari_semiseg.engine.study.runs.runs.now", lambda: "2100-01-01T00:00:00+00:00"
+    )
     later = study.update_run(run.identifier, status="finished")
     recorded = recorded_metrics(study, later, study.held_out_cases())
     assert recorded.current == {}

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from napari_semiseg.engine.methods.bodies.size_constrained import WantedSizes
 from napari_semiseg.engine.methods.contract import Clock
 from napari_semiseg.engine.methods.curriculum import Curriculum
-from napari_semiseg.engine.methods.size_constrained import WantedSizes
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED, cross_entropy, segmentation_loss
 from napari_semiseg.engine.parts.size_bounds import labelled_sizes, soft_sizes
 from napari_semiseg.engine.parts.size_regression import outputs_of

@@ -160,7 +160,7 @@ def test_the_native_maps_are_both_predictions_and_the_distance_itself(build, mak
 
 def test_a_mask_that_is_learnt_needs_no_distances(build, make_batch, monkeypatch):
     method = build_dtml(build)
-    monkeypatch.setattr("napari_semiseg.engine.methods.two_tasks.begin_target", None)
+    monkeypatch.setattr("napari_semiseg.engine.methods.bodies.two_tasks.begin_target", None)
     method.training_step(make_batch(method.plan), END)
 
 

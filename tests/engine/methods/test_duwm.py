@@ -7,7 +7,7 @@ import torch
 
 from napari_semiseg.engine.methods.contract import Clock
 from napari_semiseg.engine.methods.registry import method_of
-from napari_semiseg.engine.parts.dropout_uncertainty import has_dropout, normalised_entropy
+from napari_semiseg.engine.parts.uncertainty import has_dropout, normalised_entropy
 
 START, END = Clock(0, 0.0), Clock(6000, 1.0)
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from napari_semiseg.engine.methods.bodies.optimisation import learning_rate
 from napari_semiseg.engine.methods.contract import Clock
-from napari_semiseg.engine.methods.optimisation import learning_rate
 from napari_semiseg.engine.parts.segmentation_loss import cross_entropy
 
 PRETRAINING = Clock(step=100, share=0.25)

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from napari_semiseg.engine.methods.bodies.distance_head import begin_target
 from napari_semiseg.engine.methods.contract import Clock
-from napari_semiseg.engine.methods.distance_head import begin_target
 from napari_semiseg.engine.parts.adversarial import MADE, REAL
 from napari_semiseg.engine.parts.segmentation_loss import dice_loss, segmentation_loss
 from napari_semiseg.engine.parts.signed_distance import (

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from napari_semiseg.engine.errors import SettingsError
+from napari_semiseg.engine.methods.bodies.optimisation import learning_rate, optimise
 from napari_semiseg.engine.methods.contract import Clock
-from napari_semiseg.engine.methods.optimisation import learning_rate, optimise
 from napari_semiseg.engine.methods.registry import method_of, settings_of
 from napari_semiseg.engine.planning.presets import MODERN, PAPER
 

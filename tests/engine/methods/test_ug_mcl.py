@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from napari_semiseg.engine.methods.contract import Clock
-from napari_semiseg.engine.parts.dropout_uncertainty import DROPOUT
+from napari_semiseg.engine.parts.uncertainty import DROPOUT
 
 START, END = Clock(0, 0.0), Clock(6000, 1.0)
 

@@ -5,7 +5,7 @@ import torch
 
 from napari_semiseg.engine.networks.catalogue import build_network
 from napari_semiseg.engine.networks.specification import NetworkSpecification
-from napari_semiseg.engine.parts.dropout_uncertainty import dropout_active
+from napari_semiseg.engine.parts.uncertainty import dropout_active
 
 NAMES = ("unet", "paper-unet", "vnet")
 WITH_BRANCHES = ("pyramid-unet", "multi-decoder-vnet")

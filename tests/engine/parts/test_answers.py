@@ -6,7 +6,7 @@ from napari_semiseg.engine.networks.catalogue import build_network
 from napari_semiseg.engine.networks.heads import NetworkOutput
 from napari_semiseg.engine.networks.specification import NetworkSpecification
 from napari_semiseg.engine.parts.answers import Answers
-from napari_semiseg.engine.parts.dropout_uncertainty import dropout_active
+from napari_semiseg.engine.parts.uncertainty import dropout_active
 
 
 class Counting(nn.Module):

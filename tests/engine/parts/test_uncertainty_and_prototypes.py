@@ -4,17 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from napari_semiseg.engine.parts.dropout_uncertainty import (
+from napari_semiseg.engine.parts.prototypes import (
+    cosine_similarity_map,
+    masked_average,
+)
+from napari_semiseg.engine.parts.uncertainty import (
     dropout_active,
     entropy,
     has_dropout,
     input_noise,
     mean_of_passes,
     normalised_entropy,
-)
-from napari_semiseg.engine.parts.prototypes import (
-    cosine_similarity_map,
-    masked_average,
 )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study import CaseState, Study
-from napari_semiseg.engine.study.label_snapshot import label_snapshot_hash
+from napari_semiseg.engine.study.runs.learnt_from import label_snapshot_hash
 
 
 def test_cases_keep_the_order_in_which_they_were_added(study: Study, write_scan) -> None:

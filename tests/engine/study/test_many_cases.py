@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_semiseg.cli.progress import status_of
 from napari_semiseg.engine.planning.fingerprint import take_fingerprint
 from napari_semiseg.engine.planning.machine import describe_machine
 from napari_semiseg.engine.planning.planner import make_plan
@@ -11,7 +12,6 @@ from napari_semiseg.engine.sampling import batches, patch_cache
 from napari_semiseg.engine.sampling.batches import BatchSampler
 from napari_semiseg.engine.sampling.patch_cache import cache_cases
 from napari_semiseg.engine.study import Study, overview
-from napari_semiseg.headless import status_of
 from tests.measurements.measure_large_study import made_up_study
 
 FEW, MANY = 3, 130

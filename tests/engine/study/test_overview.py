@@ -10,7 +10,7 @@ import pytest
 
 from napari_semiseg.engine.study import CaseState, Study, overview
 from napari_semiseg.engine.study.overview import overview_cases
-from napari_semiseg.engine.study.scan_checks import ScanTrouble
+from napari_semiseg.engine.study.scans.checks import ScanTrouble
 
 VOXEL_ML = 0.5 * 0.75 * 2.0 / 1000
 

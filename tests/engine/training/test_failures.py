@@ -10,7 +10,7 @@ import torch
 from napari_semiseg.engine.errors import StudyError, TrainingError
 from napari_semiseg.engine.methods import assembly
 from napari_semiseg.engine.methods.assembly import load_checkpoint
-from napari_semiseg.engine.methods.student import StudentMethod
+from napari_semiseg.engine.methods.bodies.student import StudentMethod
 from napari_semiseg.engine.training import events, step
 from napari_semiseg.engine.training.loop import train
 from tests.engine.small_study import make_study

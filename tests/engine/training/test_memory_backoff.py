@@ -5,8 +5,8 @@ import torch
 
 from napari_semiseg.engine.errors import TrainingError
 from napari_semiseg.engine.methods.assembly import load_checkpoint
+from napari_semiseg.engine.methods.bodies.student import StudentMethod
 from napari_semiseg.engine.methods.registry import available_methods
-from napari_semiseg.engine.methods.student import StudentMethod
 from napari_semiseg.engine.parts.adversarial import Adversary
 from napari_semiseg.engine.training import events, memory_backoff
 from tests.engine.small_study import make_study

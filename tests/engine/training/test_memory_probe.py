@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from napari_semiseg.engine.methods.assembly import load_checkpoint
+from napari_semiseg.engine.methods.bodies.student import StudentMethod
 from napari_semiseg.engine.methods.registry import available_methods, method_of
-from napari_semiseg.engine.methods.student import StudentMethod
 from napari_semiseg.engine.planning.machine import describe_machine
 from napari_semiseg.engine.training import events, memory_probe, preparation
 from tests.engine.small_study import make_study

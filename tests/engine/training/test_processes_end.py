@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 PATIENCE = 120  # seconds until a test that hears nothing gives up
 SCRIPT = """
 import torch
-from napari_semiseg.cli import main
+from napari_semiseg.cli.commands import main
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -7,7 +7,7 @@ import pytest
 import SimpleITK
 
 from napari_semiseg.engine.study import CaseState, Study, parse_classes
-from napari_semiseg.engine.study.scans import content_hash
+from napari_semiseg.engine.study.scans.adding import content_hash
 from napari_semiseg.engine.volumes.detached_data import detached_data
 
 

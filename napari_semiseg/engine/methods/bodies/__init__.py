@@ -1,0 +1,1 @@
+"""What several published methods inherit or own: students, teachers, several networks."""

@@ -1,0 +1,1 @@
+"""Human labels of a study: rules, changes, storage and where they came from."""

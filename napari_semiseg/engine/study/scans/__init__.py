@@ -1,0 +1,1 @@
+"""The scans of a study: adding, checking and picturing them."""

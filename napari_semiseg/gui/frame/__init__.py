@@ -1,0 +1,1 @@
+"""What frames every page: the path of steps, the run strip and the status line."""

@@ -1,0 +1,204 @@
+"""Saving what is painted: every stroke, whatever else changes the label meanwhile.
+
+A stroke is on its way to the disk as soon as it is made. While a save is under way further strokes
+wait and are saved together. What is saved are strokes, not whole labels: where another program, a
+review or an import has changed the label since it was read, the strokes are laid over what it has
+become, and the screen shows that. Strokes that the disk refused are kept and tried again. Main thread
+only; used by `labelling`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_semiseg.engine.review.time_ledger import Work, WorkClock
+from napari_semiseg.gui.open_study import records
+from napari_semiseg.gui.open_study.records import LabelVersion, Strokes
+from napari_semiseg.gui.viewer.label_edits import checksum
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_semiseg.gui.session import Session
+
+
+@dataclass(frozen=True, eq=False)
+class LabelToShow:
+    """A label that was read, with the strokes that the disk does not have yet.
+
+    Attributes
+    ----------
+    painted : ndarray, shape (z, y, x), or None
+        What belongs on the screen; None for a case without a label.
+    stored : ndarray, shape (z, y, x)
+        What is on the disk, or on its way there.
+    """
+
+    painted: np.ndarray | None
+    stored: np.ndarray
+
+
+class LabelSaving:
+    """Keeps the label on the screen and the one on the disk alike.
+
+    Parameters
+    ----------
+    session : Session
+        The session whose study is saved to.
+    told : callable
+        Called when a save begins or ends.
+
+    Attributes
+    ----------
+    saved_at : float or None
+        ``time.time()`` of the last save of the case on the screen in this session.
+    failed : bool
+        Whether the last save was refused, and its strokes wait for another try.
+    """
+
+    def __init__(self, session: Session, told: Callable[[], None]) -> None:
+        self._session, self._told = session, told
+        self.saved_at: float | None = None
+        self.failed = False
+        self._name: str | None = None
+        self._layer: Labels | None = None  # held: closing, napari empties its list of layers first
+        self._stored: np.ndarray | None = None
+        self._checksum: int | None = None
+        self._version = LabelVersion()
+        self._on_their_way: list[tuple[str, Strokes]] = []
+        self._refused: list[tuple[str, Strokes]] = []
+        self._clock = WorkClock()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether strokes are on their way to the disk."""
+        return bool(self._on_their_way)
+
+    def version_of(self, name: str) -> LabelVersion:
+        """Return what is known of the label of a case that is read next."""
+        return self._version if name == self._name else LabelVersion()
+
+    def to_show(self, name: str, label: np.ndarray | None, shape: tuple[int, ...]) -> LabelToShow:
+        """Lay the strokes that the disk does not have yet over a label that was just read."""
+        stored = painted = np.zeros(shape, np.uint8) if label is None else label
+        for case, strokes in self._on_their_way:
+            if case == name:
+                stored = painted = strokes.laid_over(stored)
+        for case, strokes in self._refused:
+            if case == name:
+                painted = strokes.laid_over(painted)
+        self._refused = [waiting for waiting in self._refused if waiting[0] != name]
+        newest = self._since_last_save() if name == self._name else None
+        if newest is not None and newest.voxels.shape == shape:
+            painted = newest.laid_over(painted)
+        unpainted = label is None and painted is stored and not stored.any()
+        return LabelToShow(None if unpainted else painted, stored)
+
+    def _since_last_save(self) -> Strokes | None:
+        layer, stored = self._layer, self._stored
+        if layer is None or stored is None or checksum(layer.data) == self._checksum:
+            return None
+        return Strokes(np.asarray(layer.data), stored)
+
+    def watch(
+        self, name: str, layer: Labels | None, shown: LabelToShow, version: LabelVersion
+    ) -> None:
+        """Save what is painted in a layer from now on; strokes that it came with are saved first."""
+        if name != self._name:
+            self.saved_at = None
+        self._name, self._layer, self._version = name, layer, version
+        self._stored = shown.stored
+        alike = shown.painted is None or shown.painted is shown.stored
+        self._checksum = checksum(layer.data) if layer is not None and alike else None
+        self._clock.open(name, time.monotonic())
+        self.flush()
+
+    def let_go(self) -> None:
+        """Save what was painted and watch nothing any more: the study is left."""
+        self.flush()
+        self._try_again()
+        self._clock.open(None, time.monotonic())
+        self._name = self._layer = self._stored = self._checksum = self.saved_at = None
+        self._version, self.failed = LabelVersion(), False
+        self._on_their_way, self._refused = [], []
+
+    def note_stroke(self) -> None:
+        """Save a stroke that was just made, at once or with the next ones."""
+        self._clock.edit(time.monotonic())
+        if not self._on_their_way:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was painted since the last save on its way to the disk."""
+        name, layer, stored = self._name, self._layer, self._stored
+        if self._session.study is None or name is None or layer is None or stored is None:
+            return
+        now = checksum(layer.data)
+        if now == self._checksum:
+            return
+        self._checksum = now
+        self._stored = np.array(layer.data)
+        self._send(name, Strokes(self._stored, stored), self._version, self._clock.take())
+
+    def _send(self, name: str, strokes: Strokes, version: LabelVersion, work: Work) -> None:
+        study = self._session.study
+        self._on_their_way.append((name, strokes))
+        self._session.change(
+            lambda study: records.keep_label(study, name, strokes, version, work),
+            lambda merged: self._on_saved(name, strokes, merged),
+            lambda sentence: self._on_failed(study, name, strokes, work, sentence),
+        )
+        self._told()
+
+    def _arrived(self, strokes: Strokes) -> None:
+        self._on_their_way = [item for item in self._on_their_way if item[1] is not strokes]
+
+    def _on_saved(self, name: str, strokes: Strokes, merged: np.ndarray | None) -> None:
+        self._arrived(strokes)
+        self.failed = False
+        if name == self._name:
+            self.saved_at = time.time()
+            if merged is not None:
+                self._take_in(merged)
+        self._try_again()
+        self.flush()
+        self._told()
+
+    def _take_in(self, label: np.ndarray) -> None:
+        """Show what a label has become that was changed by others too."""
+        layer = self._layer
+        if self._name is None or layer is None or layer.data.shape != label.shape:
+            return
+        shown = self.to_show(self._name, label, label.shape)
+        layer.data[...] = shown.stored if shown.painted is None else shown.painted
+        layer.refresh()
+        self._stored, self._checksum = shown.stored, checksum(shown.stored)
+
+    def _on_failed(
+        self, study: object, name: str, strokes: Strokes, work: Work, sentence: str
+    ) -> None:
+        self._arrived(strokes)
+        if study is self._session.study:
+            self.failed = True
+            self._clock.put_back(name, work)
+            if name == self._name and self._stored is not None:
+                # these voxels differ again from what is stored, so the next save has them
+                changed = strokes.voxels != strokes.before
+                self._stored = np.where(changed, strokes.before, self._stored)
+                self._checksum = None
+            else:
+                self._refused.append((name, strokes))
+        self._session.tell_problem(f"The label of {name} was not saved. {sentence}")
+        self._told()
+
+    def _try_again(self) -> None:
+        waiting, self._refused = self._refused, []
+        for name, strokes in waiting:
+            if self._session.records.case(name) is None:
+                continue  # the scan was taken out of the study
+            self._send(name, strokes, LabelVersion(), Work(0.0, 0))

@@ -1,0 +1,155 @@
+"""The suggesting part of the session: which scans to label next, and where to begin in each.
+
+Looking through the scans is a long job of the session, with its progress and stop in the run strip.
+Main thread only, but for `look_for_suggestions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_semiseg.engine.study import Case, Study
+from napari_semiseg.gui.open_study.records import JobStep
+
+if TYPE_CHECKING:
+    from napari_semiseg.engine.review.slices import SliceNeed
+    from napari_semiseg.engine.review.suggestions import Suggestion
+    from napari_semiseg.gui.session import Session
+
+MOST = 3
+"""How many scans are suggested at once."""
+
+
+def look_for_suggestions(
+    study: Study, run: str, axis: int | None
+) -> Generator[JobStep, None, list[Suggestion]]:
+    """Look through the scans without a label for those to label next, on a worker's thread.
+
+    Parameters
+    ----------
+    study : Study
+        Open study.
+    run : str
+        Identifier of the run that is asked.
+    axis : int or None
+        0, 1 or 2: the slices to begin with lie across z, y or x; None takes the coarsest of each scan.
+
+    Yields
+    ------
+    JobStep
+        Progress.
+
+    Returns
+    -------
+    list of Suggestion
+        The best first.
+    """
+    from napari_semiseg.engine.review.suggestions import suggest_cases
+
+    yield JobStep(None, "loading the network")
+    looking = suggest_cases(study, run, MOST, axis=axis)
+    while True:
+        try:
+            step = next(looking)
+        except StopIteration as finished:
+            return finished.value
+        share = (step.index + step.share) / step.total
+        yield JobStep(share, f"{step.case} ({step.index + 1} of {step.total})")
+
+
+class Suggesting:
+    """The scans that are suggested to label next.
+
+    Parameters
+    ----------
+    session : Session
+        The session that this is a part of.
+
+    Attributes
+    ----------
+    run : str or None
+        The run that was asked.
+    changed : psygnal.Signal
+        Emitted after other scans are suggested.
+    """
+
+    changed = Signal()
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.run: str | None = None
+        self._found: list[Suggestion] = []
+
+    @property
+    def suggestions(self) -> list[Suggestion]:
+        """The suggested scans that nobody has begun to label since, the best first."""
+        records = self._session.records
+        cases = {item.case: records.case(item.case) for item in self._found}
+        return [item for item in self._found if _is_candidate(cases[item.case])]
+
+    def reason_against(self) -> str | None:
+        """Return why no scans can be suggested; None if they can."""
+        records, job = self._session.records, self._session.job
+        if job is not None:
+            return f"{job.title} is under way: wait, or stop it below."
+        if not records.cases:
+            return "There are no scans yet: add some on the Scans page."
+        if records.usable_run is None:
+            return "Nothing has been trained yet: train on the Train page first."
+        if not any(_is_candidate(case) for case in records.cases):
+            return (
+                "Every scan is labelled, begun or held out: add more scans on the Scans page to "
+                "choose from."
+            )
+        return None
+
+    def look(self) -> None:
+        """Look through the scans with the newest run that can predict."""
+        session = self._session
+        run = session.records.usable_run
+        if session.study is None or run is None or self.reason_against() is not None:
+            return
+        session.labelling.flush()
+        session.start_job(
+            "Looking for scans to label",
+            look_for_suggestions,
+            session.study,
+            run.identifier,
+            session.labelling.slices.axis,
+            done=partial(self._on_found, run.identifier),
+        )
+
+    def _on_found(self, run: str, found: list[Suggestion] | None) -> None:
+        self.run, self._found = run, found or []
+        self.changed.emit()
+
+    def open(self, suggestion: Suggestion) -> None:
+        """Show a suggested scan at the slice to begin with."""
+        need = next(iter(suggestion.slices), None)
+        then = None if need is None else partial(self._show_slice, suggestion.case, need)
+        self._session.labelling.show_case(suggestion.case, then)
+
+    def _show_slice(self, name: str, need: SliceNeed) -> None:
+        slices, dims = self._session.labelling.slices, self._session.layers.dims
+        if name != self._session.labelling.shown or dims.ndim != 3:
+            return
+        if slices.axis != need.axis:
+            dims.ndisplay = 2
+            dims.order = (need.axis, *(axis for axis in range(3) if axis != need.axis))
+        slices.show(need.index)  # last: turning the view may move it along its axes
+
+    def forget(self) -> None:
+        """Forget the suggestions, on request or when the study is left."""
+        self.run, self._found = None, []
+        self.changed.emit()
+
+
+def _is_candidate(case: Case | None) -> bool:
+    """Tell whether a case can be suggested: no person has begun it and it is not held out."""
+    return case is not None and not (
+        case.held_out or case.trains_with_label or case.label_belongs_to_a_person
+    )

@@ -1,0 +1,1 @@
+"""The study that is open: its records, jobs and threads."""

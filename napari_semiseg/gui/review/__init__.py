@@ -1,0 +1,1 @@
+"""Reviewing predictions: maps, trust, and decisions on whole scans and parts."""

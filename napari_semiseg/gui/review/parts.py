@@ -1,0 +1,370 @@
+"""The parts of the prediction on the screen: which are sure enough, and the decisions on each.
+
+A part of the session's reviewing. Parts are looked for on a worker's thread whenever the prediction,
+the label or the wanted certainty changes, and only while the page shows them; all else is on the main
+thread. Every decision goes through the study, and the label on the screen is read again after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from napari_semiseg.engine.study import Case, ClassInfo, Study
+from napari_semiseg.gui.review.parts_layer import RegionLayer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_semiseg.engine.inference.maps import CaseMaps
+    from napari_semiseg.engine.review.regions import Region, Regions
+    from napari_semiseg.gui.session import Session
+
+NO_PREDICTION = "No prediction is on the screen: choose a predicted scan in the list."
+LOOKING = "The parts are being looked for: wait a moment."
+DECIDED = "Nothing is left to decide on: this scan has a complete label."
+HELD_OUT = "This scan is held out to measure quality: its label has to be drawn by hand."
+NOTHING_LEFT = "Every part of this prediction is decided."
+NOT_SO_SURE = "No undecided part is this sure: ask for less."
+NONE_CHOSEN = "No part is chosen: click one in the image or in the list."
+NOT_UNSURE = "The prediction does not tell where it is unsure: predict this scan again."
+NOTHING_TO_UNDO = "There is no decision on a part to undo, or the label was changed after it."
+
+FIRST_CERTAINTY = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What is left to decide on in a prediction.
+
+    Attributes
+    ----------
+    regions : Regions
+        The parts that are sure enough.
+    touching : frozenset of int
+        Numbers of those that touch what is in the label.
+    left_ml : float
+        Volume of what the prediction marks and nobody has decided on, however sure.
+    """
+
+    regions: Regions
+    touching: frozenset[int]
+    left_ml: float
+
+
+def find_parts(
+    study: Study, run: str, maps: CaseMaps, class_values: Sequence[int], certainty: float
+) -> Parts:
+    """Look for the parts of a prediction that can be decided on; on a worker's thread.
+
+    Parameters
+    ----------
+    study : Study
+        Open study.
+    run : str
+        Identifier of the run that predicted.
+    maps : CaseMaps
+        What it predicted.
+    class_values : sequence of int
+        The classes to look at, 0 for background.
+    certainty : float
+        0…1; parts hold only voxels that are at least as sure.
+    """
+    from napari_semiseg.engine.review.regions import find_regions
+
+    among = study.regions.undecided(maps.case, run)
+    regions = find_regions(
+        maps.prediction,
+        maps.geometry,
+        class_values,
+        uncertainty=maps.uncertainty,
+        least_certainty=0.0 if maps.uncertainty is None else certainty,
+        among=among,
+    )
+    label = study.load_label(maps.case)
+    left = int(np.count_nonzero(among & (maps.prediction > 0)))
+    return Parts(
+        regions,
+        frozenset() if label is None else regions.touching(label),
+        left * maps.geometry.voxel_volume_ml,
+    )
+
+
+class RegionReview:
+    """The parts of the prediction on the screen.
+
+    Parameters
+    ----------
+    session : Session
+        The session.
+
+    Attributes
+    ----------
+    certainty : float
+        How sure a part has to be, 0…1.
+    with_background : bool
+        Whether background that is as sure counts as a part, too.
+    parts : Parts or None
+        What is left; None while nobody knows.
+    chosen : Region or None
+        The part that the user has chosen.
+    changed : psygnal.Signal
+        Emitted after any of these, or what can be done, changed.
+    """
+
+    changed = Signal()
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.certainty = FIRST_CERTAINTY
+        self.with_background = False
+        self.parts: Parts | None = None
+        self.chosen: Region | None = None
+        self._layer = RegionLayer(session.layers, self.choose_at)
+        self._answer: tuple[str, CaseMaps] | None = None
+        self._active = False
+        self._work: Any = None
+        self._outdated = False
+        self._problem: str | None = None
+        self._undoable: tuple[str, int] | None = None
+
+    # what is looked at
+
+    def look(self, run: str, maps: CaseMaps) -> None:
+        """Take over the prediction that came onto the screen."""
+        self.forget()
+        self._answer = run, maps
+        self._find()
+
+    def forget(self) -> None:
+        """Forget the prediction that left the screen."""
+        if self._work is not None:
+            self._work.cancel()
+        self._answer = self.parts = self.chosen = self._work = self._problem = None
+        self._outdated = False
+        self._layer.hide()
+        self.changed.emit()
+
+    def show(self, wanted: bool) -> None:
+        """Look for parts and outline them, or stop doing so."""
+        if wanted != self._active:
+            self._active = wanted
+            if wanted and self.parts is None:
+                self._find()
+            self._draw()
+
+    def set_certainty(self, certainty: float) -> None:
+        """Ask for parts that are at least as sure, 0…1."""
+        if certainty != self.certainty:
+            self.certainty = certainty
+            self._find()
+
+    def include_background(self, wanted: bool) -> None:
+        """Offer background that is as sure, too, or no longer."""
+        self.with_background = wanted
+        self._find()
+
+    @property
+    def tells_certainty(self) -> bool:
+        """Whether the prediction says how sure it is."""
+        return self._answer is None or self._answer[1].uncertainty is not None
+
+    def _find(self) -> None:
+        study = self._session.study
+        if self._answer is None or study is None or not self._active:
+            return
+        if self._work is not None:
+            self._outdated = True  # one search at a time: dragging asks for dozens
+            return
+        run, maps = self._answer
+        values = [item.value for item in self._session.records.classes]
+        self._outdated = False
+        self._work = self._session.background(
+            find_parts,
+            study,
+            run,
+            maps,
+            [0, *values] if self.with_background else values,
+            self.certainty,
+            done=partial(self._on_found, maps),
+            failed=partial(self._on_failed, maps),
+        )
+        self.changed.emit()
+
+    def _on_found(self, maps: CaseMaps, parts: Parts) -> None:
+        if self._answer is None or maps is not self._answer[1]:
+            return
+        self._work, self._problem = None, None
+        place = None if self.chosen is None else self.chosen.centre
+        self.parts = parts
+        table = parts.regions.table
+        self.chosen = None if place is None else parts.regions.at(place)
+        if self.chosen is None and table:
+            self.chosen = table[0]
+        self._draw()
+        self.changed.emit()
+        if self._outdated:
+            self._find()
+
+    def _on_failed(self, maps: CaseMaps, sentence: str) -> None:
+        if self._answer is not None and maps is self._answer[1]:
+            self._work, self._problem = None, sentence
+            self.changed.emit()
+
+    def _draw(self) -> None:
+        if self._active and self._answer is not None and self.parts is not None:
+            chosen = None if self.chosen is None else self.chosen.number
+            self._layer.show(self._answer[1], self.parts.regions.numbers, chosen)
+        else:
+            self._layer.hide()
+
+    # choosing
+
+    def choose(self, region: Region, travel: bool = True) -> None:
+        """Choose a part; ``travel`` moves the view to its middle."""
+        self.chosen = region
+        self._layer.emphasise(region.number)
+        layer = self._session.layers.label_layer
+        if travel and layer is not None:
+            point = np.multiply(region.centre, layer.scale)
+            self._session.layers.dims.set_point(range(len(point)), point)
+        self.changed.emit()
+
+    def choose_at(self, position: tuple[int, int, int]) -> None:
+        """Choose the part at a voxel (z, y, x); nothing happens where there is none."""
+        region = None if self.parts is None else self.parts.regions.at(position)
+        if region is not None:
+            self.choose(region, travel=False)
+
+    def choose_next(self) -> None:
+        """Choose the part after the chosen one, and the first after the last."""
+        if self.reason_against() is None and self.parts is not None:
+            table = self.parts.regions.table
+            place = 0 if self.chosen is None else self.chosen.number  # numbers count from 1
+            self.choose(table[place % len(table)])
+
+    # deciding
+
+    def reason_against(self) -> str | None:
+        """Return why no part can be decided on; None if one can."""
+        case = self._session.labelling.case
+        if self._answer is None or case is None:
+            return NO_PREDICTION
+        if case.held_out:
+            return HELD_OUT
+        if self._problem is not None:
+            return self._problem
+        if self.parts is None or self._work is not None:
+            return LOOKING
+        if self.parts.regions.table:
+            return None
+        if case.trains_with_label and case.done_slices is None:
+            return DECIDED
+        return NOT_SO_SURE if self.parts.left_ml > 0 else NOTHING_LEFT
+
+    def reason_against_one(self) -> str | None:
+        """Return why the chosen part cannot be decided on; None if it can."""
+        return self.reason_against() or (NONE_CHOSEN if self.chosen is None else None)
+
+    def reason_against_undo(self) -> str | None:
+        """Return why the last decision on a part cannot be undone; None if it can."""
+        case = self._session.labelling.case
+        here = None if case is None else (case.name, case.label_version)
+        return None if here is not None and here == self._undoable else NOTHING_TO_UNDO
+
+    def accept_chosen(self) -> None:
+        """Accept the chosen part into the label."""
+        if self.reason_against_one() is None and self.chosen is not None:
+            self._decide(lambda study: study.regions.accept, [self.chosen])
+
+    def accept_all(self) -> None:
+        """Accept all parts that are sure enough into the label."""
+        if self.reason_against() is None and self.parts is not None:
+            self._decide(lambda study: study.regions.accept, self.parts.regions.table)
+
+    def reject_chosen(self) -> None:
+        """Reject the chosen part: it is not offered again, and not trained on."""
+        if self.reason_against_one() is None and self.chosen is not None:
+            self._decide(lambda study: study.regions.reject, [self.chosen])
+
+    def undo(self) -> None:
+        """Take the last decision back."""
+        if self.reason_against_undo() is None and self._undoable is not None:
+            name, version = self._undoable
+            self._undoable = None
+            self._change(name, lambda study: study.regions.take_back(name, version))
+
+    def _decide(
+        self, decision: Callable[[Study], Callable[..., Case]], regions: Sequence[Region]
+    ) -> None:
+        if self._answer is None or self.parts is None:
+            return
+        run, maps = self._answer
+        names = {item.value: item.name for item in self._session.records.classes}
+        sure = self.certainty if self.tells_certainty else None
+        words = {each.number: describe_part(each, names, sure) for each in regions}
+        numbers = self.parts.regions.numbers
+
+        def decided(case: Case) -> None:
+            if case.label_version is not None:
+                self._undoable = case.name, case.label_version
+
+        self._change(
+            maps.case, lambda study: decision(study)(maps.case, run, numbers, words), decided
+        )
+
+    def _change(
+        self,
+        name: str,
+        work: Callable[[Study], Any],
+        then: Callable[[Any], None] = lambda _: None,
+    ) -> None:
+        """Change the label away from the main thread, then read it and its maps again."""
+        session = self._session
+        session.labelling.flush()
+        self.parts = None  # what is left is another question now; a second key press must wait
+
+        def changed(result: Any) -> None:
+            then(result)
+            if name == session.labelling.shown:
+                session.labelling.show_again(then=session.reviewing.show_maps, maps_follow=True)
+            self.changed.emit()
+
+        def failed(sentence: str) -> None:
+            session.tell_problem(sentence)
+            self._find()
+
+        session.change(work, changed, failed)
+        self.changed.emit()
+
+
+def class_name(value: int, names: dict[int, str]) -> str:
+    """Return what a class is called; 0 is background."""
+    return names.get(value, f"class {value}") if value else "background"
+
+
+def describe_part(region: Region, names: dict[int, str], certainty: float | None) -> str:
+    """Return a part in words for the audit trail, such as ``"liver, part 2, at least 80 % sure"``.
+
+    Parameters
+    ----------
+    region : Region
+        The part.
+    names : dict of int to str
+        The classes.
+    certainty : float or None
+        How sure a part had to be; None where the prediction does not tell.
+    """
+    asked = "" if certainty is None else f", at least {100 * certainty:.0f} % sure"
+    at = ", ".join(map(str, region.centre))
+    return f"{class_name(region.class_value, names)}, part {region.component} at ({at}){asked}"
+
+
+def classes_by_value(classes: Sequence[ClassInfo]) -> dict[int, str]:
+    """Return the names of classes by their values."""
+    return {item.value: item.name for item in classes}

@@ -1,0 +1,235 @@
+"""The part of the Review page that decides on parts of a prediction. Main thread only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QItemSelectionModel, Qt
+from qtpy.QtGui import QHideEvent, QShowEvent
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QGridLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
+from superqt import QLabeledSlider
+
+from napari_semiseg.gui.review.parts import NOT_UNSURE, class_name, classes_by_value
+from napari_semiseg.gui.widgets.case_columns import millilitres, percent
+from napari_semiseg.gui.widgets.controls import Fold, allow, button, caption, describe, swatch
+
+if TYPE_CHECKING:
+    from napari_semiseg.engine.review.regions import Region
+    from napari_semiseg.gui.session import Session
+
+COLUMNS = (
+    ("Part", "A connected piece of one structure that nobody has decided on."),
+    ("Size", "Millilitres."),
+    ("Sure", "How sure the program is, on average over the part."),
+    ("Label", "Whether the part touches what is in the label already, or is on its own."),
+)
+MOST_ROWS = 100
+BACKGROUND_COLOUR = "#808080"
+
+
+class RegionSection(Fold):
+    """The parts of the prediction on the screen, how sure they must be, and the decisions on them.
+
+    Parameters
+    ----------
+    session : Session
+        What to show and to act on.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(
+            "Parts of the prediction",
+            "Accept what the program is sure of, part by part, and leave the rest to the brush.",
+        )
+        self._session = session
+        self._review = session.reviewing.regions
+        self._listed: tuple[Region, ...] = ()
+        self._make_controls()
+        self._make_table()
+        self._make_buttons()
+        self.words = caption(faint=True)
+        self._lay_out()
+        self.switch.clicked.connect(self._on_fold)
+        self._review.changed.connect(self.refresh)
+        self.refresh()
+
+    def _make_controls(self) -> None:
+        self.certainty = QLabeledSlider(Qt.Orientation.Horizontal)
+        self.certainty.setRange(0, 99)
+        self.certainty.setValue(round(100 * self._review.certainty))
+        describe(
+            self.certainty,
+            "How sure, in percent",
+            "Parts hold only voxels that are at least as sure. What would be accepted is outlined.",
+        )
+        self.certainty.valueChanged.connect(lambda value: self._review.set_certainty(value / 100))
+        self.background = QCheckBox("Background too")
+        describe(
+            self.background,
+            "Background too",
+            "Offer what is surely background, so that training learns where nothing is.",
+        )
+        self.background.toggled.connect(self._review.include_background)
+
+    def _make_table(self) -> None:
+        self.table = QTableWidget(0, len(COLUMNS))
+        describe(
+            self.table, "Parts of the prediction", "Choose a part here, or click it in the image."
+        )
+        for column, (title, tooltip) in enumerate(COLUMNS):
+            item = QTableWidgetItem(title)
+            item.setToolTip(tooltip)
+            self.table.setHorizontalHeaderItem(column, item)
+        rows, header = self.table.verticalHeader(), self.table.horizontalHeader()
+        if rows is not None:
+            rows.hide()
+            rows.setDefaultSectionSize(22)
+        if header is not None:
+            header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setShowGrid(False)
+        self.table.setTabKeyNavigation(False)
+        self.table.setFixedHeight(118)
+        self.table.itemSelectionChanged.connect(self._on_row)
+
+    def _make_buttons(self) -> None:
+        review = self._review
+        self.accept = button(
+            "Accept part", "Take the chosen part into the label (Shift+A).", review.accept_chosen
+        )
+        self.reject = button(
+            "Reject part",
+            "The chosen part is wrong: it is not offered again, nor trained on (Shift+R).",
+            review.reject_chosen,
+        )
+        self.accept_all = button(
+            "Accept all these",
+            "Take all parts in the list into the label (Shift+E).",
+            review.accept_all,
+        )
+        self.undo = button("Undo", "Take the last decision on a part back (U).", review.undo)
+
+    def _lay_out(self) -> None:
+        how_sure = QWidget()
+        row = QHBoxLayout(how_sure)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(caption("At least"))
+        row.addWidget(self.certainty, 1)
+        row.addWidget(caption("% sure"))
+        decisions = QWidget()
+        grid = QGridLayout(decisions)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(4)
+        for place, made in enumerate((self.accept, self.reject, self.accept_all, self.undo)):
+            grid.addWidget(made, place // 2, place % 2)
+        for part in (how_sure, self.background, self.table, decisions, self.words):
+            self.add(part)
+
+    # what shows
+
+    def _on_fold(self) -> None:
+        self._review.show(self._unfolded)
+        self.refresh()
+
+    @property
+    def _unfolded(self) -> bool:
+        return not self._body.isHidden()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Outline the parts when the page comes up (Qt's name)."""
+        super().showEvent(event)
+        self._review.show(self._unfolded)
+
+    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802
+        """Take the outlines off when the page goes (Qt's name)."""
+        self._review.show(False)
+        super().hideEvent(event)
+
+    def refresh(self) -> None:
+        """Show what is left to decide on."""
+        review = self._review
+        parts = review.parts
+        self._list(() if parts is None else parts.regions.table)
+        reason, reason_against_one = review.reason_against(), review.reason_against_one()
+        allow(self.certainty, None if review.tells_certainty else NOT_UNSURE)
+        allow(self.accept, reason_against_one)
+        allow(self.reject, reason_against_one)
+        allow(self.accept_all, reason)
+        allow(self.undo, review.reason_against_undo())
+        self.words.setText(" ".join(filter(None, (reason or self._summary(), self._standing()))))
+
+    def _list(self, table: tuple[Region, ...]) -> None:
+        shown = table[:MOST_ROWS]
+        self.table.blockSignals(True)
+        if shown != self._listed:
+            self._listed = shown
+            self.table.setRowCount(len(shown))
+            for row, region in enumerate(shown):
+                self._fill(row, region)
+        chosen = self._review.chosen
+        model = self.table.selectionModel()
+        if model is not None:
+            if chosen is not None and chosen in shown:
+                self.table.selectRow(shown.index(chosen))
+            else:
+                model.select(model.selection(), QItemSelectionModel.SelectionFlag.Deselect)
+        self.table.blockSignals(False)
+
+    def _fill(self, row: int, region: Region) -> None:
+        classes = self._session.records.classes
+        name = class_name(region.class_value, classes_by_value(classes))
+        colours = {item.value: item.colour for item in classes}
+        touching = self._review.parts is not None and region.number in self._review.parts.touching
+        texts = (
+            f"{name} {region.component}",
+            millilitres(region.size_ml),
+            percent(region.certainty),
+            "touches" if touching else "apart",
+        )
+        for column, text in enumerate(texts):
+            item = QTableWidgetItem(text)
+            item.setToolTip(COLUMNS[column][1])
+            if column in (1, 2):
+                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            self.table.setItem(row, column, item)
+        first = self.table.item(row, 0)
+        if first is not None:
+            first.setIcon(swatch(colours.get(region.class_value, BACKGROUND_COLOUR)))
+
+    def _on_row(self) -> None:
+        row = self.table.currentRow()
+        if 0 <= row < len(self._listed) and self._listed[row] != self._review.chosen:
+            self._review.choose(self._listed[row])
+
+    def _summary(self) -> str:
+        parts = self._review.parts
+        if parts is None:
+            return ""
+        table = parts.regions.table
+        marked = sum(region.size_ml for region in table if region.class_value)
+        what = "1 part" if len(table) == 1 else f"{len(table)} parts"
+        if len(table) > MOST_ROWS:
+            what += f" (the largest {MOST_ROWS} are listed)"
+        return f"{what}, {millilitres(marked)} of the {millilitres(parts.left_ml)} left to decide."
+
+    def _standing(self) -> str:
+        """Return what training sees of a case that is accepted in part."""
+        case = self._session.labelling.case
+        if case is None or not case.accepted_in_part:
+            return ""
+        return (
+            "Accepted in part: training learns from what was accepted or painted, and takes the rest "
+            "for not annotated."
+        )

@@ -1,0 +1,115 @@
+"""Predictions and their maps, made and read away from the main thread.
+
+The reviewing part of the session has these functions run on worker threads. They touch neither viewer
+nor widgets; generators yield what progress shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_semiseg.engine.study import Study
+from napari_semiseg.gui.open_study.records import JobStep, run_with_prediction
+
+if TYPE_CHECKING:
+    from napari_semiseg.engine.inference.maps import CaseMaps
+
+
+@dataclass(frozen=True)
+class Unsure:
+    """How unsure a prediction is of one case: the mean over what it marks, 0…1; None if unknown."""
+
+    case: str
+    mean: float | None
+
+
+def predict_cases(
+    study: Study, run: str | None, cases: Sequence[str] | None
+) -> Generator[JobStep | Unsure, None, int]:
+    """Predict cases, store their maps, and tell how unsure each prediction is.
+
+    Parameters
+    ----------
+    study : Study
+        Open study.
+    run : str or None
+        Identifier; None takes the newest that can predict.
+    cases : sequence of str or None
+        Names; None takes every scan without a human label that is not held out.
+
+    Yields
+    ------
+    JobStep or Unsure
+        Progress, and one `Unsure` for each case that is done.
+
+    Returns
+    -------
+    int
+        Number of cases predicted.
+    """
+    from napari_semiseg.engine.inference.prediction import CasePredicted, predict
+
+    count = 0
+    yield JobStep(None, "loading the network")
+    for event in predict(study, run, cases):
+        if isinstance(event, CasePredicted):
+            count += 1
+            yield Unsure(event.case, mean_unsure(event.maps.prediction, event.maps.uncertainty))
+        else:
+            share = (event.index + event.share) / event.total
+            yield JobStep(share, f"{event.case} ({event.index + 1} of {event.total})")
+    return count
+
+
+def mean_unsure(prediction: np.ndarray, uncertainty: np.ndarray | None) -> float | None:
+    """Return the mean uncertainty over the voxels that a prediction marks.
+
+    The background is left out: it is large and sure, and would make all cases look alike.
+
+    Parameters
+    ----------
+    prediction : ndarray
+        (z, y, x) class values.
+    uncertainty : ndarray or None
+        (z, y, x) float32, 0…1.
+
+    Returns
+    -------
+    float or None
+        0…1; over all voxels where the prediction is empty; None without an uncertainty map.
+    """
+    if uncertainty is None:
+        return None
+    marked = prediction > 0
+    return float(uncertainty[marked].mean() if marked.any() else uncertainty.mean())
+
+
+def measure_unsure(study: Study, cases: Sequence[str]) -> Generator[Unsure, None, None]:
+    """Tell how unsure the stored predictions of cases are."""
+    for name in cases:
+        run = run_with_prediction(study, name)
+        if run is None:
+            continue
+        uncertainty = None
+        if "uncertainty" in study.maps(run, name):
+            uncertainty = np.asarray(study.load_map(run, name, "uncertainty").array[...])
+        prediction = np.asarray(study.load_map(run, name, "prediction").array[...])
+        yield Unsure(name, mean_unsure(prediction, uncertainty))
+
+
+def read_maps(study: Study, name: str) -> tuple[str, CaseMaps] | None:
+    """Read the stored maps of a case from the newest run that predicted it.
+
+    Returns
+    -------
+    tuple of str and CaseMaps, or None
+        The run's identifier and its maps; None where no run has predicted the case.
+    """
+    from napari_semiseg.engine.inference.stored_maps import load_maps
+
+    run = run_with_prediction(study, name)
+    return None if run is None else (run, load_maps(study, run, name))

@@ -1,0 +1,1 @@
+"""The scans of a study: adding, finding, naming their classes; and the welcome."""

@@ -1,0 +1,174 @@
+"""The overview part of the session: what the list of scans tells beyond the records.
+
+Pictures, volumes and what is wrong with scans are found out on another thread, a few cases at a time,
+and told as they come. Main thread only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_semiseg.engine.study import Case, Study
+from napari_semiseg.engine.study.overview import CaseOverview, overview_cases
+from napari_semiseg.gui.open_study import records
+from napari_semiseg.gui.open_study.advice import plural
+
+if TYPE_CHECKING:
+    from napari_semiseg.gui.session import Session
+
+TOLD_EVERY_SECONDS = 0.2
+"""Cases are told together where they are found faster than this."""
+
+
+class Overview:
+    """What is known of the cases of the open study.
+
+    Parameters
+    ----------
+    session : Session
+        The session that this is a part of.
+
+    Attributes
+    ----------
+    cases : dict of str to CaseOverview
+        By name; a case that was not looked at yet is not among them.
+    changed : psygnal.Signal
+        Emitted with the names of the cases of which more is known.
+    """
+
+    changed = Signal(object)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.cases: dict[str, CaseOverview] = {}
+        self._seen: dict[str, tuple[Any, ...]] = {}
+        """What the records said of a case when it was looked at."""
+        self._waiting: set[str] = set()
+        self._looking: Any = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether cases are being looked at."""
+        return self._looking is not None
+
+    def look(self, everywhere: bool = False) -> None:
+        """Look at the cases whose records have changed since they were looked at.
+
+        Parameters
+        ----------
+        everywhere : bool
+            Look at all cases: their files may have changed, or predictions may have come.
+        """
+        study, records = self._session.study, self._session.records
+        if study is None:
+            return
+        now = {case.name: _records_of(case) for case in records.cases}
+        for gone in self.cases.keys() - now.keys():
+            del self.cases[gone]
+        wanted = [name for name, seen in now.items() if everywhere or self._seen.get(name) != seen]
+        self._seen = now
+        self.look_at(wanted)
+
+    def look_at(self, names: Iterable[str]) -> None:
+        """Look at some cases, whatever is known of them."""
+        self._waiting.update(names)
+        if self._session.study is not None:
+            self._start(self._session.study)
+
+    def _start(self, study: Study) -> None:
+        if self._looking is not None or not self._waiting:
+            return
+        names, self._waiting = sorted(self._waiting), set()
+
+        def ended(_: Any) -> None:
+            if study is self._session.study:
+                self._looking = None
+                self._start(study)
+
+        def failed(sentence: str) -> None:
+            if study is self._session.study:
+                self._session.warn(f"Not all scans could be looked at. {sentence}")
+            ended(None)
+
+        self._looking = self._session.background(
+            look_at_scans,
+            study,
+            names,
+            done=ended,
+            failed=failed,
+            progress=lambda found: self._on_found(study, found),
+        )
+
+    def _on_found(self, study: Study, found: Sequence[CaseOverview]) -> None:
+        if study is self._session.study:
+            self.cases.update({item.case: item for item in found})
+            self.changed.emit([item.case for item in found])
+
+    def locate(self, place: str | Path) -> None:
+        """Find scans that moved, by their content: in a folder, or the one that this file is."""
+        session = self._session
+        if session.study is not None:
+            session.start_job(
+                "Looking for scans",
+                records.locate_scans,
+                session.study,
+                place,
+                done=self._on_located,
+            )
+
+    def _on_located(self, outcome: tuple[int, int]) -> None:
+        found, missing = outcome
+        if not found:
+            self._session.warn(
+                "None of the scans that are looked for is there: choose another place."
+            )
+        else:
+            left = f" {missing} are still missing." if missing else ""
+            self._session.tell(f"{plural(found, 'scan')} found again.{left}")
+
+    def forget(self) -> None:
+        """Forget the cases of a study that is left; looking at them ends with the next case."""
+        if self._looking is not None:
+            self._looking.cancel()
+        self._looking = None
+        self.cases, self._seen, self._waiting = {}, {}, set()
+
+
+def _records_of(case: Case) -> tuple[Any, ...]:
+    """Return what, where it changes, makes the overview of a case out of date."""
+    return case.identifier, case.source, case.label_hash, case.hidden_state
+
+
+def look_at_scans(study: Study, names: Sequence[str]) -> Iterator[list[CaseOverview]]:
+    """Look at cases on a worker's thread.
+
+    Parameters
+    ----------
+    study : Study
+        Open study.
+    names : sequence of str
+        Names of cases.
+
+    Yields
+    ------
+    list of CaseOverview
+        Those found since the last ones; the desk can stop it between two.
+    """
+    yield from _gathered(overview_cases(study, names))
+
+
+def _gathered(found: Iterable[CaseOverview]) -> Iterator[list[CaseOverview]]:
+    gathered: list[CaseOverview] = []
+    told = time.monotonic()
+    for item in found:
+        gathered.append(item)
+        if time.monotonic() - told >= TOLD_EVERY_SECONDS:
+            yield gathered
+            gathered, told = [], time.monotonic()
+    if gathered:
+        yield gathered

@@ -1,0 +1,1 @@
+"""Training: choosing a method, its run, curves and previews."""

@@ -1,0 +1,126 @@
+"""The live maps on the Train page: which of them refresh while a run trains, and how it was before.
+
+Shows and asks `session.training.live`. Main thread only.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QSlider, QVBoxLayout, QWidget
+
+from napari_semiseg.gui.widgets.controls import allow, button, caption, check, describe, heading
+
+if TYPE_CHECKING:
+    from napari_semiseg.gui.session import Session
+
+KINDS = (
+    ("prediction", "Prediction", "Where the network draws the structures now."),
+    ("uncertainty", "Unsure", "Bright where the network is unsure."),
+    ("signed_distance", "Distance", "Distance to the border in mm, negative inside."),
+    (
+        "similarity",
+        "Similarity",
+        "How much each voxel looks like the structure in your labels; from a few labelled scans, "
+        "measured anew every half minute, so that maps come a little more rarely.",
+    ),
+)
+
+
+class LiveView(QWidget):
+    """Which maps refresh on the screen, and a slider over the past ones of this run.
+
+    Parameters
+    ----------
+    session : Session
+        What to show and to act on.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self._live = session.training.live
+        self.title = heading("Live on the screen")
+        self.kinds = {kind: self._toggle(kind, title, tip) for kind, title, tip in KINDS}
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setPageStep(1)
+        describe(
+            self.slider,
+            "Earlier in this run",
+            "Go back to what the network drew earlier in this run; the right end follows it.",
+        )
+        self.slider.valueChanged.connect(self._on_slider)
+        self.follow = button("Now", "Follow the newest maps again.", partial(self._look_at, None))
+        self.when = caption(faint=True)
+        self.when.setAccessibleName("Step on the screen")
+        self._lay_out()
+        session.training.live.changed.connect(self.refresh)
+        session.training.changed.connect(self.refresh)
+        session.labelling.shown_changed.connect(self.refresh)
+        session.reviewing.maps_changed.connect(self.refresh)
+        self.refresh()
+
+    def _toggle(self, kind: str, title: str, tip: str) -> QPushButton:
+        made = QPushButton(title)
+        made.setCheckable(True)
+        made.setMinimumWidth(30)
+        made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        describe(made, f"Live {title.lower()}", tip)
+        made.clicked.connect(partial(self._live.ask_for, kind))
+        return made
+
+    def _lay_out(self) -> None:
+        kinds = QHBoxLayout()
+        kinds.setSpacing(4)
+        for made in self.kinds.values():
+            kinds.addWidget(made, 1)
+        self.film = QWidget()
+        film = QHBoxLayout(self.film)
+        film.setContentsMargins(0, 0, 0, 0)
+        film.addWidget(self.slider, 1)
+        film.addWidget(self.follow)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.title)
+        layout.addLayout(kinds)
+        layout.addWidget(self.film)
+        layout.addWidget(self.when)
+
+    def refresh(self) -> None:
+        """Show what can be looked at now."""
+        active, past = self._session.training.active, self._live.past
+        for kind, made in self.kinds.items():
+            check(made, self._live.shows(kind))
+            allow(made, None if active else "Training has ended: see the maps on the Review page.")
+            made.setVisible(active)
+        self.setVisible(active or bool(past))
+        self.title.setText("Live on the screen" if active else "How the last run learnt")
+        self.film.setVisible(len(past) > 1)
+        self.slider.blockSignals(True)
+        self.slider.setRange(0, max(0, len(past) - 1))
+        place = self._live.place
+        self.slider.setValue(len(past) - 1 if place is None else place)
+        self.slider.blockSignals(False)
+        allow(self.follow, "The newest maps are on the screen." if place is None else None)
+        self.when.setText(self._words())
+
+    def _words(self) -> str:
+        training, past = self._session.training, self._live.past
+        if self._session.labelling.shown is None:
+            return "Show a scan on the Label page, and watch the network learn on it."
+        if not past:
+            return "The first maps come a few seconds after the first step."
+        place = self._live.place
+        if place is not None:
+            return f"Step {past[place].step:,}, while the run is at {training.progress.step:,}."
+        again = " The next ones replace them." if training.active else ""
+        return f"Step {past[-1].step:,}, the newest maps.{again}"
+
+    def _on_slider(self, place: int) -> None:
+        self._look_at(None if place >= len(self._live.past) - 1 else place)
+
+    def _look_at(self, place: int | None) -> None:
+        self._live.look_at(place)

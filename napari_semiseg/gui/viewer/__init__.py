@@ -1,0 +1,1 @@
+"""What stands on the screen: the layers of one case, its maps and its slices."""

@@ -1,0 +1,1 @@
+"""The linked axial, sagittal and coronal views."""

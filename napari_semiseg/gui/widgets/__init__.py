@@ -1,0 +1,1 @@
+"""Widgets that several rooms show: controls, the table of cases, icons."""

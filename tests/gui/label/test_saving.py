@@ -1,0 +1,160 @@
+"""Strokes reach the disk, whatever else happens to the label or to the disk."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.study import CaseState, Study
+from napari_semiseg.gui.open_study import records
+from tests.gui.cases_on_show import paint, show
+
+
+@pytest.fixture
+def drawn_by_another():
+    """A label that differs from another one in a corner that nobody paints in."""
+
+    def draw(label):
+        changed = label.copy()
+        changed[8, :3, :3] = 1
+        return changed
+
+    return draw
+
+
+def test_strokes_of_a_scan_that_was_left_are_tried_again_and_spare_the_next_scan(
+    desk, background, monkeypatch, messages
+):
+    keep, full = records.keep_label, [True]
+
+    def refuse(*arguments):
+        if full[0]:
+            raise StudyError("The disk is full: free some space.")
+        return keep(*arguments)
+
+    monkeypatch.setattr(records, "keep_label", refuse)
+    show(desk, background, "scan_1")
+    paint(desk)
+    show(desk, background, "scan_2")
+    assert "scan_1 was not saved" in messages()[-1][1]
+    assert desk.labelling.not_saved
+    desk.labelling.flush()
+    background.finish()
+    assert desk.records.case("scan_2").state is CaseState.UNLABELLED
+    full[0] = False
+    paint(desk, z=3)
+    desk.labelling.flush()
+    background.finish()
+    assert not desk.labelling.not_saved
+    assert desk.study.load_label("scan_1").sum() == 2
+    assert desk.study.load_label("scan_2").sum() == 2
+
+
+def test_strokes_that_were_refused_come_back_with_their_scan(desk, background, monkeypatch):
+    keep = records.keep_label
+
+    def refuse(*_):
+        raise StudyError("The disk is full: free some space.")
+
+    monkeypatch.setattr(records, "keep_label", refuse)
+    show(desk, background, "scan_1")
+    paint(desk)
+    show(desk, background, "scan_2")
+    monkeypatch.setattr(records, "keep_label", keep)
+    show(desk, background, "scan_1")
+    assert desk.layers.label_voxels().sum() == 2
+    assert desk.study.load_label("scan_1").sum() == 2
+
+
+@pytest.mark.parametrize("painted", ["before the change", "while it is made", "while it is read"])
+def test_strokes_lie_over_what_a_label_becomes_meanwhile(
+    desk, background, painted, drawn_by_another
+):
+    show(desk, background, "scan_0")
+    before = desk.layers.label_voxels().copy()
+    changed = drawn_by_another(before)
+    if painted == "before the change":
+        paint(desk, value=2)
+    desk.change(
+        lambda study: study.save_label("scan_0", changed, state=CaseState.LABELLED),
+        lambda _: desk.labelling.show_again(),
+    )
+    if painted == "while it is made":
+        paint(desk, value=2)
+        desk.labelling.flush()
+    if painted == "while it is read":
+        background.waiting.popleft().run()
+        paint(desk, value=2)
+    background.finish()
+    desk.labelling.flush()
+    background.finish()
+    kept = desk.study.load_label("scan_0")
+    assert np.array_equal(kept, desk.layers.label_voxels())
+    expected = changed.copy()
+    expected[1, 2, 2:4] = 2
+    assert np.array_equal(kept, expected)
+
+
+def test_a_label_that_another_program_saved_is_kept_under_the_next_stroke(
+    desk, background, study_path, drawn_by_another
+):
+    show(desk, background, "scan_0")
+    changed = drawn_by_another(desk.layers.label_voxels())
+    with Study.open(study_path) as elsewhere:
+        elsewhere.save_label("scan_0", changed, state=CaseState.LABELLED)
+    for z in (1, 2):
+        paint(desk, value=2, z=z)
+        desk.labelling.flush()
+        background.finish()
+    expected = changed.copy()
+    expected[1:3, 2, 2:4] = 2
+    assert np.array_equal(desk.study.load_label("scan_0"), expected)
+    assert np.array_equal(desk.layers.label_voxels(), expected)
+
+
+def test_only_the_last_of_many_scans_that_are_passed_is_read(desk, background, monkeypatch):
+    read = []
+    original = records.read_case
+    monkeypatch.setattr(
+        records, "read_case", lambda *given: (read.append(given[1]), original(*given))[1]
+    )
+    for name in ("scan_1", "scan_2", "scan_3"):
+        desk.labelling.show_case(name)
+    background.finish()
+    assert read == ["scan_3"]
+
+
+def test_a_scan_is_not_read_again_for_its_label(desk, background, monkeypatch):
+    show(desk, background, "scan_0")
+    monkeypatch.setattr(desk.study, "volume", None)
+    desk.labelling.show_again()
+    background.finish()
+    assert desk.labelling.shown == "scan_0"
+    assert desk.labelling.reading is None
+
+
+def test_strokes_of_a_scan_that_is_gone_are_not_tried_for_ever(
+    desk, background, monkeypatch, messages
+):
+    keep, full = records.keep_label, [True]
+
+    def refuse(*arguments):
+        if full[0]:
+            raise StudyError("The disk is full: free some space.")
+        return keep(*arguments)
+
+    monkeypatch.setattr(records, "keep_label", refuse)
+    show(desk, background, "scan_1")
+    paint(desk)
+    show(desk, background, "scan_2")
+    full[0] = False
+    desk.remove_case("scan_1")
+    background.finish()
+    told = len(messages())
+    for z in (3, 4):
+        paint(desk, z=z)
+        desk.labelling.flush()
+        background.finish()
+    assert len(messages()) == told
+    assert desk.study.load_label("scan_2").sum() == 4
