@@ -28,6 +28,7 @@ from napari_semiseg.gui.frame.status_line import StatusLine
 from napari_semiseg.gui.frame.step_bar import StepBar
 from napari_semiseg.gui.label.page import LabelPage
 from napari_semiseg.gui.open_study.advice import PAGES, next_step
+from napari_semiseg.gui.open_study.background import make_room_for_threads
 from napari_semiseg.gui.open_study.short_collections import ShortCollections
 from napari_semiseg.gui.review.page import ReviewPage
 from napari_semiseg.gui.scans.page import StudyPage
@@ -35,7 +36,6 @@ from napari_semiseg.gui.scans.study_menu import RecentStudies, StudyMenu
 from napari_semiseg.gui.scans.welcome import WelcomePage
 from napari_semiseg.gui.session import Session
 from napari_semiseg.gui.train.page import TrainPage
-from napari_semiseg.gui.train.runner import make_room_for_threads
 from napari_semiseg.gui.viewer.planes.three_views import ThreeViews
 from napari_semiseg.gui.viewer.viewer_keys import ViewerKeys
 from napari_semiseg.gui.widgets.controls import allow, button, caption, check, rule, scrolling

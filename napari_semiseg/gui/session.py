@@ -21,13 +21,15 @@ from napari_semiseg.gui.compare.comparing import ComparingRuns
 from napari_semiseg.gui.label.labelling import Labelling
 from napari_semiseg.gui.label.suggesting import Suggesting
 from napari_semiseg.gui.open_study import records
+from napari_semiseg.gui.open_study.background import run_in_background
 from napari_semiseg.gui.open_study.engine_loading import load_engine
 from napari_semiseg.gui.open_study.lane import RunInBackground, StudyLane
 from napari_semiseg.gui.open_study.records import Job, JobStep, Snapshot
 from napari_semiseg.gui.review.reviewing import Reviewing
 from napari_semiseg.gui.scans import sample_studies
 from napari_semiseg.gui.scans.overview import Overview
-from napari_semiseg.gui.train.runner import TrainingWorker, run_in_background
+from napari_semiseg.gui.scans.scans import add_scans, import_labels
+from napari_semiseg.gui.train.runner import TrainingWorker
 from napari_semiseg.gui.train.training import TrainingDesk
 from napari_semiseg.gui.viewer.layers import CaseLayers
 
@@ -320,7 +322,7 @@ class Session:
         if self.study is not None and paths:
             self.start_job(
                 "Adding scans",
-                records.add_scans,
+                add_scans,
                 self.study,
                 list(paths),
                 done=lambda problems: self._on_taken_over("scan", problems),
@@ -332,7 +334,7 @@ class Session:
             self.labelling.flush()
             self.start_job(
                 "Importing labels",
-                records.import_labels,
+                import_labels,
                 self.study,
                 list(paths),
                 done=lambda problems: self._on_taken_over("label", problems),

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QDialog
 from napari_semiseg.engine.study import Study
 from napari_semiseg.engine.training.settings import TrainingSettings
 from napari_semiseg.gui.desk import TITLE, SemisegWidget
-from napari_semiseg.gui.train.runner import LEAST_THREADS
+from napari_semiseg.gui.open_study.background import LEAST_THREADS
 
 PATIENCE = 60_000
 SMALL = {"patch": (8, 8, 8), "network.filters": 2, "network.strides": [[2, 2, 2]]}

@@ -8,7 +8,7 @@ from napari_semiseg.engine.inference.maps import CaseMaps
 from napari_semiseg.engine.study import CaseState, DecisionKind, Study, parse_classes
 from napari_semiseg.engine.training.events import Finished, Preview, Progress, Started, Validated
 from napari_semiseg.engine.training.settings import TrainingSettings
-from napari_semiseg.gui.open_study import records
+from napari_semiseg.gui.label import saving
 from tests.gui.cases_on_show import paint, show, stored_prediction
 
 
@@ -222,17 +222,17 @@ class TestLabelling:
         self, desk, background, qapp, monkeypatch, messages
     ):
         show(desk, background, "scan_1")
-        keep = records.keep_label
+        keep = saving.keep_label
 
         def refuse(*_):
             raise StudyError("The disk is full: free some space.")
 
-        monkeypatch.setattr(records, "keep_label", refuse)
+        monkeypatch.setattr(saving, "keep_label", refuse)
         paint(desk)
         qapp.processEvents()
         background.finish()
         assert "not saved" in messages()[-1][1]
-        monkeypatch.setattr(records, "keep_label", keep)
+        monkeypatch.setattr(saving, "keep_label", keep)
         desk.labelling.flush()
         background.finish()
         assert desk.study.load_label("scan_1").sum() == 2

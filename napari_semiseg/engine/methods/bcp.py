@@ -32,9 +32,9 @@ from napari_semiseg.engine.methods.contract import (
     StepReport,
 )
 from napari_semiseg.engine.parts.answers import Answers
-from napari_semiseg.engine.parts.box_mixing import boxes_with_edge, paste
-from napari_semiseg.engine.parts.connected_components import largest_components
+from napari_semiseg.engine.parts.mixing import boxes_with_edge, paste
 from napari_semiseg.engine.parts.most_probable_class import most_probable_class
+from napari_semiseg.engine.parts.pseudo_labels import largest_components
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED, segmentation_loss
 from napari_semiseg.engine.sampling.batches import Batch
 

@@ -19,6 +19,7 @@ from pydantic import Field
 from torch import Tensor
 
 from napari_semiseg.engine.methods.bodies.ramped import RampedSettings
+from napari_semiseg.engine.methods.bodies.several_networks import TwoNetworkMethod
 from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.contract import (
     Clock,
@@ -28,7 +29,6 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
-from napari_semiseg.engine.methods.two_networks import TwoNetworkMethod
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.pseudo_labels import hard_labels
 from napari_semiseg.engine.parts.ramps import gaussian_ramp

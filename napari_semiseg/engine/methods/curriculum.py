@@ -32,15 +32,13 @@ from napari_semiseg.engine.methods.contract import (
 from napari_semiseg.engine.networks.size_regressor import REGRESSOR_SIZES, SizeRegressor
 from napari_semiseg.engine.parts.gradients import averaged
 from napari_semiseg.engine.parts.size_bounds import (
+    Scale,
     labelled_sizes,
     mean_over_known,
-    wholly_labelled,
-)
-from napari_semiseg.engine.parts.size_regression import (
-    Scale,
     outputs_of,
     regression_error,
     sizes_of,
+    wholly_labelled,
 )
 from napari_semiseg.engine.planning.plan import Plan, Recipe
 from napari_semiseg.engine.sampling.batches import Batch

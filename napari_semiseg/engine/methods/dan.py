@@ -17,7 +17,7 @@ from napari_semiseg.engine.methods.bodies.adversarial import (
 )
 from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.contract import Clock, Paper, StepCost, StepReport
-from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.networks.output import NetworkOutput
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.sampling.batches import Batch
 

@@ -16,10 +16,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from napari_semiseg.engine.methods.bodies.distance_head import distance_of, masks_of
+from napari_semiseg.engine.methods.bodies.several_networks import TwoNetworkMethod
 from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.bodies.two_tasks import AgreeingTaskMethod, AgreeingTaskSettings
 from napari_semiseg.engine.methods.contract import NativeMap, Paper, PatchMaps, StepCost
-from napari_semiseg.engine.methods.two_networks import TwoNetworkMethod
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.distance_task import distance_loss, mask_dice_loss
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss

@@ -26,14 +26,12 @@ from napari_semiseg.engine.methods.contract import (
 )
 from napari_semiseg.engine.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
 from napari_semiseg.engine.parts.answers import Answers
-from napari_semiseg.engine.parts.feature_uncertainty import (
-    repeat_passes,
-    trusted_squared_difference,
-)
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.parts.uncertainty import (
     dropout_active,
     normalised_entropy,
+    repeat_passes,
+    trusted_squared_difference,
 )
 from napari_semiseg.engine.sampling.batches import Batch
 

@@ -26,7 +26,7 @@ from napari_semiseg.engine.methods.contract import (
     StepReport,
 )
 from napari_semiseg.engine.parts.answers import Answers
-from napari_semiseg.engine.parts.box_mixing import random_boxes
+from napari_semiseg.engine.parts.mixing import random_boxes
 from napari_semiseg.engine.parts.pseudo_labels import (
     PseudoLabelLoss,
     pseudo_label_loss,

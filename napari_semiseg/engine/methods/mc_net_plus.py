@@ -29,10 +29,10 @@ from napari_semiseg.engine.methods.contract import (
     StepReport,
 )
 from napari_semiseg.engine.parts.answers import Answers
+from napari_semiseg.engine.parts.disagreement import mean_total_variation
+from napari_semiseg.engine.parts.pseudo_labels import sharpen
 from napari_semiseg.engine.parts.ramps import gaussian_ramp
 from napari_semiseg.engine.parts.segmentation_loss import loss_on_labels
-from napari_semiseg.engine.parts.sharpening import sharpen
-from napari_semiseg.engine.parts.spread import mean_total_variation
 from napari_semiseg.engine.sampling.batches import Batch
 
 

@@ -32,11 +32,10 @@ from napari_semiseg.engine.methods.contract import (
     StepReport,
 )
 from napari_semiseg.engine.parts.answers import Answers
-from napari_semiseg.engine.parts.gradient_agreement import dot_and_cosine
-from napari_semiseg.engine.parts.gradients import averaged
+from napari_semiseg.engine.parts.gradients import averaged, dot_and_cosine
 from napari_semiseg.engine.parts.pseudo_labels import hard_labels
 from napari_semiseg.engine.parts.segmentation_loss import cross_entropy, loss_on_labels
-from napari_semiseg.engine.parts.statistics import statistics_kept
+from napari_semiseg.engine.parts.teacher import statistics_kept
 from napari_semiseg.engine.parts.uncertainty import normalised_entropy
 from napari_semiseg.engine.planning.plan import Plan
 from napari_semiseg.engine.sampling.batches import Batch

@@ -19,7 +19,7 @@ from napari_semiseg.engine.methods.bodies.adversarial import (
 from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.bodies.two_tasks import TwoHeadMethod, TwoHeadSettings
 from napari_semiseg.engine.methods.contract import Clock, Paper, StepCost, StepReport
-from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.networks.output import NetworkOutput
 from napari_semiseg.engine.sampling.batches import Batch
 
 

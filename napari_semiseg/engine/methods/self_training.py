@@ -31,10 +31,9 @@ from napari_semiseg.engine.methods.contract import (
     StepReport,
 )
 from napari_semiseg.engine.parts.answers import Answers
-from napari_semiseg.engine.parts.connected_components import largest_components
 from napari_semiseg.engine.parts.gradients import make_alike
 from napari_semiseg.engine.parts.most_probable_class import most_probable_class
-from napari_semiseg.engine.parts.pseudo_labels import confident_labels
+from napari_semiseg.engine.parts.pseudo_labels import confident_labels, largest_components
 from napari_semiseg.engine.parts.segmentation_loss import (
     IGNORED,
     loss_on_labels,

@@ -34,10 +34,9 @@ from napari_semiseg.engine.methods.contract import (
     StepReport,
     in_fast_layout,
 )
+from napari_semiseg.engine.parts.disagreement import mean_total_variation
 from napari_semiseg.engine.parts.most_probable_class import most_probable_class
-from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
-from napari_semiseg.engine.parts.soft_labels import soft_segmentation_loss
-from napari_semiseg.engine.parts.spread import mean_total_variation
+from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss, soft_segmentation_loss
 from napari_semiseg.engine.parts.uncertainty import (
     dropout_active,
     mean_of_passes,

@@ -27,8 +27,8 @@ from napari_semiseg.engine.methods.contract import (
     StepReport,
 )
 from napari_semiseg.engine.parts.answers import Answers
-from napari_semiseg.engine.parts.box_mixing import paste, random_boxes
 from napari_semiseg.engine.parts.feature_perturbation import channels_dropped
+from napari_semiseg.engine.parts.mixing import paste, random_boxes
 from napari_semiseg.engine.parts.pseudo_labels import (
     PseudoLabelLoss,
     pseudo_label_loss,

@@ -12,30 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from napari_semiseg.engine.networks.encoder_features import EncoderFeatures
-from napari_semiseg.engine.networks.heads import Heads, NetworkOutput
-
-
-class EncodedImage:
-    """What the encoder makes of an image.
-
-    A plain class for the reason that `NetworkOutput` is one.
-
-    Parameters
-    ----------
-    skips : list of Tensor
-        (B, F, *spatial) for the decoder, from full resolution down.
-    deepest : Tensor
-        (B, F', *small) that the decoder begins with.
-    bottleneck : Tensor
-        (B, F', *small) the same before `EncoderFeatures`, where it may be perturbed.
-    """
-
-    __slots__ = ("bottleneck", "deepest", "skips")
-
-    def __init__(self, skips: list[Tensor], deepest: Tensor, bottleneck: Tensor) -> None:
-        self.skips = skips
-        self.deepest = deepest
-        self.bottleneck = bottleneck
+from napari_semiseg.engine.networks.heads import Heads
+from napari_semiseg.engine.networks.output import EncodedImage, NetworkOutput
 
 
 class EncoderDecoder(nn.Module):

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_semiseg.engine.errors import SettingsError
-from napari_semiseg.engine.networks.heads import Heads, NetworkOutput
+from napari_semiseg.engine.networks.heads import Heads
+from napari_semiseg.engine.networks.output import NetworkOutput
 
 PROJECTION = 4  # a bottleneck is this much narrower inside than at its input
 DIVISOR = 8  # three poolings

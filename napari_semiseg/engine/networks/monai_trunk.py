@@ -12,7 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from napari_semiseg.engine.errors import SettingsError
-from napari_semiseg.engine.networks.heads import Heads, NetworkOutput
+from napari_semiseg.engine.networks.heads import Heads
+from napari_semiseg.engine.networks.output import NetworkOutput
 from napari_semiseg.engine.networks.specification import NetworkSpecification
 
 FEATURES = 16

@@ -12,9 +12,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from napari_semiseg.engine.networks.encoder_decoder import EncodedImage, EncoderDecoder
-from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.networks.encoder_decoder import EncoderDecoder
 from napari_semiseg.engine.networks.layers import CONVOLUTION, LINEAR_INTERPOLATION
+from napari_semiseg.engine.networks.output import EncodedImage, NetworkOutput
 
 
 class InterpolatingDecoder(nn.Module):

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_semiseg.engine.networks.encoder_decoder import EncodedImage
-from napari_semiseg.engine.networks.heads import NetworkOutput
 from napari_semiseg.engine.networks.layers import (
     CHANNEL_DROPOUT,
     CONVOLUTION,
     LINEAR_INTERPOLATION,
 )
+from napari_semiseg.engine.networks.output import EncodedImage, NetworkOutput
 from napari_semiseg.engine.networks.unet import UNet
 
 MOST_SCALES = 4

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.networks.output import NetworkOutput
 from napari_semiseg.engine.parts.disagreement import total_variation
 from napari_semiseg.engine.parts.uncertainty import dropout_active, mean_of_passes
 

@@ -75,3 +75,29 @@ def make_alike(fabric: Fabric, network: nn.Module) -> None:
     factor = float(fabric.world_size) if fabric.is_global_zero else 0.0
     for value, mean in zip(values, averaged(fabric, [v * factor for v in values]), strict=True):
         value.copy_(mean)
+
+
+@torch.no_grad()
+def dot_and_cosine(first: Sequence[Tensor], second: Sequence[Tensor]) -> tuple[float, float]:
+    """Dot product and cosine of two gradients, as if all weights were one vector.
+
+    Parameters
+    ----------
+    first, second : sequence of Tensor
+        One tensor for each weight, in the same order and of the same shapes.
+
+    Returns
+    -------
+    product : float
+        Sum of the products of all entries.
+    cosine : float
+        −1…1; 0 where one of the gradients is zero.
+    """
+    products = [(mine * theirs).sum() for mine, theirs in zip(first, second, strict=True)]
+    squares = [
+        torch.stack([entry.square().sum() for entry in gradient]).sum()
+        for gradient in (first, second)
+    ]
+    product = torch.stack(products).sum()
+    length = (squares[0].sqrt() * squares[1].sqrt()).item()
+    return product.item(), product.item() / length if length > 0 else 0.0

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_semiseg.engine.parts.most_probable_class import most_probable_class
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED, cross_entropy, dice_loss
+from napari_semiseg.engine.volumes.label_editing import keep_largest_component
 
 Choice = Literal["argmax", "sample"]
 PseudoLabelLoss = Literal["cross-entropy", "dice", "dice+cross-entropy"]
@@ -130,3 +131,49 @@ def pseudo_label_loss(logits: Tensor, labels: Tensor, kind: PseudoLabelLoss) -> 
         return entropy
     overlap = dice_loss(torch.softmax(logits.float(), dim=1), labels)
     return overlap if kind == "dice" else 0.5 * (entropy + overlap)
+
+
+def sharpen(logits: Tensor, temperature: float) -> Tensor:
+    r"""Turn class scores into probabilities that are nearer to 0 and 1 than their softmax p.
+
+    .. math:: p_c^{1/T} / \sum_k p_k^{1/T}
+
+    with two classes the binary form of MC-Net+. It equals the softmax of the scores divided by T, and
+    is computed so: the power of a small probability would be zero.
+
+    Parameters
+    ----------
+    logits : Tensor
+        (B, C, *spatial); gradients reach them.
+    temperature : float
+        T above 0; 1 leaves the softmax as it is, towards 0 the result is one-hot.
+
+    Returns
+    -------
+    Tensor
+        (B, C, *spatial) float32 probabilities that sum to 1 over C.
+    """
+    return torch.softmax(logits.float() / temperature, dim=1)
+
+
+def largest_components(labels: Tensor, classes: int) -> Tensor:
+    """Turn all but the largest piece of every foreground class into background.
+
+    Parameters
+    ----------
+    labels : Tensor
+        (B, *spatial) int64 class indices; 255 stays as it is.
+    classes : int
+        Classes with the background, C.
+
+    Returns
+    -------
+    Tensor
+        (B, *spatial) int64, a new tensor on the same device. Voxels that touch at a corner are
+        connected; of pieces of the same size the first stays.
+    """
+    cleaned = labels.cpu().numpy().copy()
+    for crop in cleaned:
+        for index in range(1, classes):
+            keep_largest_component(crop, index).apply(crop)
+    return torch.from_numpy(cleaned).to(labels.device)

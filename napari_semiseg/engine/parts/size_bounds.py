@@ -7,7 +7,10 @@ Called by the size-constrained methods; the bounds are drawn by the size profile
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED
@@ -131,3 +134,72 @@ def mean_over_known(penalties: Tensor, known: Tensor) -> Tensor:
     """
     each = torch.where(known, penalties.sum(dim=1), 0.0)
     return each.sum() / known.sum().clamp_min(1)
+
+
+Scale = Literal["log", "softplus", "linear"]
+
+
+PERCENT = 100.0
+
+
+SMALLEST_PERCENT = 1e-3  # that an output stands for where a softplus never reaches 0
+
+
+LARGEST_LOGARITHM = 4.7  # just above ln 100: no structure is larger than its crop
+
+
+def sizes_of(outputs: Tensor, scale: Scale) -> Tensor:
+    """Turn a regressor's outputs into shares of the crop.
+
+    Parameters
+    ----------
+    outputs : Tensor
+        (B, C − 1) unbounded.
+    scale : {"log", "softplus", "linear"}
+        What they are: ln(1 + percent); percent before a softplus; or percent, as in the paper.
+
+    Returns
+    -------
+    Tensor
+        (B, C − 1), at most 1. Negative ones, which only a softplus rules out, mean an absent class.
+    """
+    if scale == "log":
+        percent = torch.expm1(outputs.clamp_max(LARGEST_LOGARITHM))
+    elif scale == "softplus":
+        percent = F.softplus(outputs)
+    else:
+        percent = outputs
+    return (percent / PERCENT).clamp_max(1.0)
+
+
+def outputs_of(sizes: Tensor, scale: Scale) -> Tensor:
+    """Return the outputs (B, C − 1) that `sizes_of` turns into ``sizes``, shares of 0…1."""
+    percent = PERCENT * sizes
+    if scale == "log":
+        return torch.log1p(percent)
+    if scale == "softplus":
+        percent = percent.clamp_min(SMALLEST_PERCENT)
+        return percent + torch.log(-torch.expm1(-percent))
+    return percent
+
+
+def regression_error(outputs: Tensor, sizes: Tensor, scale: Scale) -> Tensor:
+    """Square the difference between a regressor's outputs and true sizes, on the regressor's scale.
+
+    Parameters
+    ----------
+    outputs : Tensor
+        (B, C − 1) unbounded; gradients reach them.
+    sizes : Tensor
+        (B, C − 1) true shares of the crop, 0…1.
+    scale : {"log", "softplus", "linear"}
+        As in `sizes_of`.
+
+    Returns
+    -------
+    Tensor
+        (B, C − 1).
+    """
+    if scale == "softplus":
+        return (F.softplus(outputs) - PERCENT * sizes).square()
+    return (outputs - outputs_of(sizes, scale)).square()

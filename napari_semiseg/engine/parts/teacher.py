@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -64,3 +66,15 @@ class AveragedTeacher:
         """Restore what `state_dict` returned."""
         self.network.load_state_dict(state["network"])
         self.updates = int(state["updates"])
+
+
+@contextmanager
+def statistics_kept(network: nn.Module) -> Iterator[None]:
+    """Give ``network`` back the buffers that it has now, whatever passes go through it inside."""
+    before = [buffer.clone() for buffer in network.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in zip(network.buffers(), before, strict=True):
+                buffer.copy_(value)

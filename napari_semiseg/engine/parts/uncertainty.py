@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from napari_semiseg.engine.networks.output import NetworkOutput
+from napari_semiseg.engine.parts.ramps import certainty_threshold
 
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 CROPS_AT_ONCE = 4
@@ -95,3 +99,152 @@ def entropy(probabilities: Tensor) -> Tensor:
 def normalised_entropy(probabilities: Tensor) -> Tensor:
     """Entropy divided by ln C, 0…1; the unit of every uncertainty map of the project."""
     return entropy(probabilities) / math.log(probabilities.shape[1])
+
+
+@torch.no_grad()
+def teacher_entropy(teacher: nn.Module, images: Tensor, passes: int, noise: float) -> Tensor:
+    """Entropy of a teacher's mean answer over noisy dropout passes, nothing in it being changed.
+
+    Parameters
+    ----------
+    teacher : nn.Module
+        Network that returns a `NetworkOutput`; its batch statistics are used, not collected.
+    images : Tensor
+        (B, channels, *spatial).
+    passes : int
+        Number of passes.
+    noise : float
+        Deviation of the input noise of each pass.
+
+    Returns
+    -------
+    Tensor
+        (B, *spatial), 0…ln C.
+    """
+    teacher.eval()
+    with dropout_active(teacher):
+        mean = mean_of_passes(
+            lambda crops: torch.softmax(teacher(crops).logits.float(), dim=1),
+            images,
+            passes,
+            noise,
+        )
+    return entropy(mean)
+
+
+def certain_share(uncertainty: Tensor, classes: int) -> Tensor:
+    """Share of semi-supervised training in which a voxel of this entropy counts as certain.
+
+    Parameters
+    ----------
+    uncertainty : Tensor
+        (B, *spatial) entropy in nats, 0…ln C.
+    classes : int
+        Number of classes C.
+
+    Returns
+    -------
+    Tensor
+        (B, *spatial) in 0…1: 1 where the voxel counts from the start, s where it counts in the last
+        share s, that is ``uncertainty < certainty_threshold(1 − s, classes)`` from there on.
+    """
+    lowest = certainty_threshold(0.0, classes) / math.log(classes)
+    height = (uncertainty / math.log(classes) - 0.75).clamp_min(1e-12) / 0.25
+    # The inverse of the threshold's Gaussian ramp.
+    share = torch.sqrt(-torch.log(height.clamp_max(1.0)) / 5.0)
+    early = uncertainty / math.log(classes) < lowest
+    return torch.where(early, 1.0, share).clamp(0.0, 1.0)
+
+
+SMALLEST_RANGE = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class RepeatedPasses:
+    """Statistics of T stochastic passes.
+
+    Attributes
+    ----------
+    probabilities : Tensor
+        (B, C, *spatial) mean over the passes.
+    features : Tensor
+        (B, F, *spatial) mean of the last decoder features.
+    variance : Tensor
+        (B, F, *spatial) variance of the features over the passes, divided by T.
+    """
+
+    probabilities: Tensor
+    features: Tensor
+    variance: Tensor
+
+    def scaled_variance(self) -> Tensor:
+        """Mean variance of the channels, from 0 to 1 over each crop; 0 where nothing varies.
+
+        Returns
+        -------
+        Tensor
+            (B, *spatial).
+        """
+        variance = self.variance.mean(dim=1)
+        voxels = tuple(range(1, variance.dim()))
+        low, high = variance.amin(dim=voxels, keepdim=True), variance.amax(dim=voxels, keepdim=True)
+        return (variance - low) / (high - low).clamp_min(SMALLEST_RANGE)
+
+    def random_share(self) -> Tensor:
+        """Share of the features' energy that is different in every pass, 0…1.
+
+        Unlike the scaled variance it does not depend on the rest of the crop, so that the windows of
+        a scan fit together.
+
+        Returns
+        -------
+        Tensor
+            (B, *spatial).
+        """
+        random = self.variance.sum(dim=1)
+        return random / (random + self.features.square().sum(dim=1)).clamp_min(SMALLEST_RANGE)
+
+
+@torch.no_grad()
+def repeat_passes(
+    network: Callable[[Tensor], NetworkOutput], images: Tensor, passes: int, noise: float
+) -> RepeatedPasses:
+    """Run a network with active dropout several times, keeping running moments only.
+
+    Parameters
+    ----------
+    network : callable
+        One stochastic pass of images (B, channels, *spatial).
+    images : Tensor
+        (B, channels, *spatial).
+    passes : int
+        Number of passes T.
+    noise : float
+        Deviation of fresh input noise for every pass; 0 for none.
+    """
+    output = network(input_noise(images, noise))
+    total = torch.softmax(output.logits.float(), dim=1)
+    mean = output.features.float()
+    squares = torch.zeros_like(mean)
+    for count in range(2, passes + 1):
+        output = network(input_noise(images, noise))
+        total = total + torch.softmax(output.logits.float(), dim=1)
+        features = output.features.float()
+        change = features - mean
+        mean = mean + change / count
+        squares += change * (features - mean)  # Welford: no small difference of large sums
+    return RepeatedPasses(total / passes, mean, squares / passes)
+
+
+def trusted_squared_difference(student: Tensor, target: Tensor, uncertainty: Tensor) -> Tensor:
+    """Mean squared difference, less where the target is uncertain: by exp(−uncertainty).
+
+    Parameters
+    ----------
+    student, target : Tensor
+        (B, channels, *spatial); gradients reach the student only.
+    uncertainty : Tensor
+        (B, *spatial) in 0…1, taken as given.
+    """
+    difference = (student - target.detach()).square().mean(dim=1)
+    return (torch.exp(-uncertainty.detach()) * difference).mean()

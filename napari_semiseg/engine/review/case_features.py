@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from napari_semiseg.engine.inference.windows import window_starts
 from napari_semiseg.engine.methods.assembly import CHECKPOINT
 from napari_semiseg.engine.methods.contract import Method
-from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.networks.output import NetworkOutput
 from napari_semiseg.engine.study import Case, Run
 from napari_semiseg.engine.study.storage import storage_errors
 

@@ -78,7 +78,7 @@ class _Download:
         from napari.utils import cancelable_progress
         from napari.utils.notifications import Notification, notification_manager
 
-        from napari_semiseg.gui.train.runner import run_in_background
+        from napari_semiseg.gui.open_study.background import run_in_background
 
         _Download._running = True
         bar = cancelable_progress(total=100, desc=DOWNLOADING)

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from psygnal import Signal, SignalInstance
 
 from napari_semiseg.engine.study import Case, CaseState
-from napari_semiseg.gui.label.saving import LabelSaving
+from napari_semiseg.gui.label.saving import LabelSaving, LabelVersion
 from napari_semiseg.gui.label.tools import LabelTools
-from napari_semiseg.gui.open_study import records
-from napari_semiseg.gui.open_study.records import LabelVersion
+from napari_semiseg.gui.viewer.case_on_show import OpenCase, read_case
 from napari_semiseg.gui.viewer.slices_on_show import SliceProgress
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class Labelling:
         self._session = session
         self._layers = session.layers
         self.reading: str | None = None
-        self._opened: records.OpenCase | None = None
+        self._opened: OpenCase | None = None
         self._saving = LabelSaving(session, self.saved_changed.emit)
         self.slices = SliceProgress(session, self)
         self.tools = LabelTools(session, self)
@@ -112,14 +111,14 @@ class Labelling:
         former = self._opened if name == self.shown else None
         version = self._saving.version_of(name)
 
-        def read() -> records.OpenCase | None:
+        def read() -> OpenCase | None:
             if self.reading != name:
                 return None  # the user has gone on to another one meanwhile
-            opened = records.read_case(study, name, former)
+            opened = read_case(study, name, former)
             version.number = opened.case.label_version
             return opened
 
-        def show(opened: records.OpenCase | None) -> None:
+        def show(opened: OpenCase | None) -> None:
             if opened is None or study is not self._session.study or self.reading != name:
                 return
             if self._layers.begin_case(name, opened.volume):
@@ -146,7 +145,7 @@ class Labelling:
 
     def _on_read(
         self,
-        opened: records.OpenCase,
+        opened: OpenCase,
         version: LabelVersion,
         then: Callable[[], None] | None,
         maps_follow: bool,

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_semiseg.engine.review.time_ledger import Work, WorkClock
-from napari_semiseg.gui.open_study import records
-from napari_semiseg.gui.open_study.records import LabelVersion, Strokes
+from napari_semiseg.engine.study import CaseState, Study
 from napari_semiseg.gui.viewer.label_edits import checksum
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ class LabelSaving:
         study = self._session.study
         self._on_their_way.append((name, strokes))
         self._session.change(
-            lambda study: records.keep_label(study, name, strokes, version, work),
+            lambda study: keep_label(study, name, strokes, version, work),
             lambda merged: self._on_saved(name, strokes, merged),
             lambda sentence: self._on_failed(study, name, strokes, work, sentence),
         )
@@ -202,3 +201,62 @@ class LabelSaving:
             if self._session.records.case(name) is None:
                 continue  # the scan was taken out of the study
             self._send(name, strokes, LabelVersion(), Work(0.0, 0))
+
+
+@dataclass(eq=False)
+class LabelVersion:
+    """Which version of a label the desk has read or saved last; followed on the study's lane alone.
+
+    Attributes
+    ----------
+    number : int or None
+        None where there is no label; −1 while nothing is known.
+    """
+
+    number: int | None = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Strokes:
+    """What a person painted between two moments.
+
+    Attributes
+    ----------
+    voxels, before : ndarray
+        (z, y, x) label after and before.
+    """
+
+    voxels: np.ndarray
+    before: np.ndarray
+
+    def laid_over(self, label: np.ndarray) -> np.ndarray:
+        """Return another label of the same shape with the same voxels painted in it."""
+        return np.where(self.voxels != self.before, self.voxels, label).astype(label.dtype)
+
+
+def keep_label(
+    study: Study, name: str, strokes: Strokes, version: LabelVersion, work: Work
+) -> np.ndarray | None:
+    """Save what a person painted and how long that took.
+
+    A finished label stays finished, any other is in progress. Where the label is no longer the
+    ``version`` that was painted in, the strokes are laid over what it has become.
+
+    Returns
+    -------
+    ndarray or None
+        The label that was saved, if it is not the one that was painted.
+    """
+    case = study.case(name)
+    voxels = strokes.voxels
+    if case.label_version != version.number:
+        label = study.load_label(name)
+        voxels = strokes.laid_over(np.zeros_like(voxels) if label is None else label)
+    if case.label_origin == "accepted" or case.hidden_state is CaseState.ACCEPTED:
+        study.time_spent.begin_correction(name)
+    finished = case.hidden_state is CaseState.LABELLED
+    state = CaseState.LABELLED if finished else CaseState.IN_PROGRESS
+    study.save_label(name, voxels, state=state, origin="human")
+    version.number = study.case(name).label_version
+    study.time_spent.add(name, work.seconds, work.edits)
+    return None if np.array_equal(voxels, strokes.voxels) else voxels

@@ -18,7 +18,7 @@ from typing import Any
 from napari_semiseg.engine.errors import SemisegError
 
 RunInBackground = Callable[..., Any]
-"""Called as :func:`napari_semiseg.gui.train.runner.run_in_background` is."""
+"""Called as :func:`napari_semiseg.gui.open_study.background.run_in_background` is."""
 
 LONGEST_WAIT_SECONDS = 30.0
 

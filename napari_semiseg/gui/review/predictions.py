@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_semiseg.engine.study import Study
-from napari_semiseg.gui.open_study.records import JobStep, run_with_prediction
+from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.study import CaseState, Study
+from napari_semiseg.gui.open_study.records import JobStep
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.inference.maps import CaseMaps
@@ -113,3 +114,33 @@ def read_maps(study: Study, name: str) -> tuple[str, CaseMaps] | None:
 
     run = run_with_prediction(study, name)
     return None if run is None else (run, load_maps(study, run, name))
+
+
+def run_with_prediction(study: Study, name: str) -> str | None:
+    """Return the newest run that has stored a prediction of a case; None where none has."""
+    runs = reversed(study.runs())
+    return next((run.identifier for run in runs if "prediction" in study.maps(run, name)), None)
+
+
+def start_from_prediction(study: Study, name: str, run: str) -> None:
+    """Copy a prediction into a label that a person goes on with; the case is then in progress.
+
+    Raises
+    ------
+    StudyError
+        If a person made the label of the case already, or it is held out.
+    """
+    case = study.case(name)
+    if case.label_belongs_to_a_person:
+        raise StudyError(
+            f"The case '{name}' has a label that a person made, and a prediction never replaces "
+            "one: correct that label on the Label page."
+        )
+    if case.held_out:
+        raise StudyError(
+            f"The case '{name}' is held out and is measured against what a person draws: draw its "
+            "label by hand on the Label page."
+        )
+    prediction = np.asarray(study.load_map(run, name, "prediction").array[...])
+    study.save_label(name, prediction, state=CaseState.IN_PROGRESS, origin="human", run=run)
+    study.time_spent.begin_correction(name)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal, SignalInstance
 
 from napari_semiseg.engine.study import Case, CaseState, Run, Study
-from napari_semiseg.gui.open_study import records
 from napari_semiseg.gui.review import predictions
 from napari_semiseg.gui.review.before_after import BeforeAfter
 from napari_semiseg.gui.review.parts import RegionReview
@@ -317,7 +316,7 @@ class Reviewing:
         """Start a human label from the prediction and open it; the case is then in progress."""
         self._decide(
             name,
-            lambda study, run: records.start_from_prediction(study, name, run),
+            lambda study, run: predictions.start_from_prediction(study, name, run),
             self.fixed.emit,
         )
 
@@ -330,7 +329,7 @@ class Reviewing:
         self._session.labelling.flush()
 
         def work(study: Study) -> None:
-            run = records.run_with_prediction(study, name)
+            run = predictions.run_with_prediction(study, name)
             decision(study, run or study.run(None).identifier)
 
         def decided(_: None) -> None:

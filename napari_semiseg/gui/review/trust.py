@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_semiseg.engine.study import Study
-from napari_semiseg.gui.open_study.records import JobStep, run_with_prediction
+from napari_semiseg.gui.open_study.records import JobStep
+from napari_semiseg.gui.review.predictions import run_with_prediction
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.review.case_queue import TrustedCase

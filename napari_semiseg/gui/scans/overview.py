@@ -15,8 +15,8 @@ from psygnal import Signal
 
 from napari_semiseg.engine.study import Case, Study
 from napari_semiseg.engine.study.overview import CaseOverview, overview_cases
-from napari_semiseg.gui.open_study import records
 from napari_semiseg.gui.open_study.advice import plural
+from napari_semiseg.gui.scans.scans import locate_scans
 
 if TYPE_CHECKING:
     from napari_semiseg.gui.session import Session
@@ -115,7 +115,7 @@ class Overview:
         if session.study is not None:
             session.start_job(
                 "Looking for scans",
-                records.locate_scans,
+                locate_scans,
                 session.study,
                 place,
                 done=self._on_located,

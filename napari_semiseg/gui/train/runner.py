@@ -9,9 +9,7 @@ on the main thread. Workers touch neither viewer nor widgets.
 from __future__ import annotations
 
 import gc
-import inspect
 import queue
-import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -21,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QObject, QThreadPool, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_semiseg.engine.errors import TrainingError
 from napari_semiseg.engine.study import Study
@@ -34,7 +32,7 @@ from napari_semiseg.engine.training.events import (
     Started,
     Stop,
 )
-from napari_semiseg.gui.open_study.task import Failed, Succeeded, Task, TaskWorker, sentence_for
+from napari_semiseg.gui.open_study.task import Failed, Task, TaskWorker, sentence_for
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.training.settings import TrainingSettings
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
 MANY_OBJECTS = 100_000
 """From as many on, what is frozen is the libraries, not a few objects of Python's own."""
 
-LEAST_THREADS = 16
 TrainingState = Literal["idle", "running", "pausing", "paused", "stopping"]
 Trainer = Callable[..., Generator[Any, Request | None, Any]]
 """Called with an open study, settings and the run to resume, as `train` is."""
@@ -136,38 +133,6 @@ def _default_trainer() -> Trainer:
     from napari_semiseg.engine.training.loop import train  # loads torch: on the worker's thread
 
     return train
-
-
-class _Errand(Task):
-    """A function or generator function that runs to its end or to the next value."""
-
-    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        super().__init__(getattr(function, "__name__", "work").replace("_", " ").strip())
-        self._function = function
-        self._arguments = arguments
-        self.cancelled = threading.Event()
-
-    def stop(self) -> None:
-        self.cancelled.set()
-
-    def work(self) -> Iterator[Any]:
-        result = self._function(*self._arguments)
-        if inspect.isgenerator(result):
-            result = yield from self._until_cancelled(result)
-        yield Succeeded(result)
-
-    def _until_cancelled(self, values: Any) -> Generator[Any, None, Any]:
-        """Yield the values of a generator and return its result; None when cancelled."""
-        try:
-            while not self.cancelled.is_set():
-                try:
-                    value = next(values)
-                except StopIteration as end:
-                    return end.value
-                yield value
-        finally:
-            values.close()
-        return None
 
 
 class TrainingWorker(QObject):
@@ -302,92 +267,3 @@ class TrainingWorker(QObject):
         self._task = self._guard = None
         self._set_state("idle")
         self.ended.emit()
-
-
-class BackgroundWork:
-    """Work that `run_in_background` has started.
-
-    Parameters
-    ----------
-    errand : _Errand
-        The work.
-    done, failed, progress : callable
-        As for `run_in_background`.
-    """
-
-    def __init__(
-        self,
-        errand: _Errand,
-        done: Callable[[Any], None],
-        failed: Callable[[str], None],
-        progress: Callable[[Any], None] | None,
-    ) -> None:
-        self._errand = errand
-        self._done = done
-        self._failed = failed
-        self._progress = progress
-
-    def cancel(self) -> None:
-        """End at the next value that the work yields; no callback is called any more."""
-        self._errand.stop()
-
-    def close(self) -> bool:
-        """Cancel and wait, at most 20 s; False if it took longer."""
-        return self._errand.end()
-
-    def _on_value(self, value: Any) -> None:
-        if self._errand.cancelled.is_set():
-            return
-        if isinstance(value, Failed):
-            self._failed(sentence_for(value.problem))
-        elif isinstance(value, Succeeded):
-            self._done(value.value)
-        elif self._progress is not None:
-            self._progress(value)
-
-
-def make_room_for_threads() -> None:
-    """Let strokes be saved and scans be read while long tasks are under way.
-
-    They share Qt's pool of threads, which has one for each core by default: on two cores training and
-    a prediction would keep all others waiting until one of them ends.
-    """
-    pool = QThreadPool.globalInstance()
-    if pool is not None:
-        pool.setMaxThreadCount(max(pool.maxThreadCount(), LEAST_THREADS))
-
-
-def run_in_background(
-    work: Callable[..., Any],
-    *arguments: Any,
-    done: Callable[[Any], None],
-    failed: Callable[[str], None],
-    progress: Callable[[Any], None] | None = None,
-) -> BackgroundWork:
-    """Do work on another thread and hear of it on the main thread.
-
-    Parameters
-    ----------
-    work : callable
-        A function, or a function that returns a generator; touches neither viewer nor widgets.
-    *arguments
-        What to call it with.
-    done : callable
-        Called with what the work returns.
-    failed : callable
-        Called with one sentence in place of ``done`` where the work raised.
-    progress : callable, optional
-        Called with every value that the generator yields.
-
-    Returns
-    -------
-    BackgroundWork
-        To cancel it.
-    """
-    errand = _Errand(work, arguments)
-    handle = BackgroundWork(errand, done, failed, progress)
-    worker = create_worker(errand, _start_thread=False, _worker_class=TaskWorker)
-    # Qt keeps bound methods weakly; the work must be heard even where nobody keeps its handle
-    worker.yielded.connect(lambda value: handle._on_value(value))
-    worker.start()
-    return handle

@@ -10,8 +10,7 @@ from napari_semiseg.engine.methods.bodies.size_constrained import WantedSizes
 from napari_semiseg.engine.methods.contract import Clock
 from napari_semiseg.engine.methods.curriculum import Curriculum
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED, cross_entropy, segmentation_loss
-from napari_semiseg.engine.parts.size_bounds import labelled_sizes, soft_sizes
-from napari_semiseg.engine.parts.size_regression import outputs_of
+from napari_semiseg.engine.parts.size_bounds import labelled_sizes, outputs_of, soft_sizes
 
 LEARNING_SIZES = Clock(step=10, share=0.1)
 SEGMENTING = Clock(step=500, share=0.6)

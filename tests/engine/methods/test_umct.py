@@ -5,8 +5,7 @@ import torch
 import torch.nn as nn
 
 from napari_semiseg.engine.methods.contract import Clock
-from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
-from napari_semiseg.engine.parts.soft_labels import soft_segmentation_loss
+from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss, soft_segmentation_loss
 
 END = Clock(6000, 1.0)
 QUICK = {"passes": 2}

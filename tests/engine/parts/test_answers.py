@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from napari_semiseg.engine.networks.catalogue import build_network
-from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.networks.output import NetworkOutput
 from napari_semiseg.engine.networks.specification import NetworkSpecification
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.uncertainty import dropout_active

@@ -6,7 +6,9 @@ from napari_semiseg.engine.parts.pseudo_labels import (
     PseudoLabels,
     confident_labels,
     hard_labels,
+    largest_components,
     pseudo_label_loss,
+    sharpen,
 )
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED
 
@@ -89,3 +91,71 @@ def test_voxels_without_a_label_have_no_gradient(kind):
     loss = pseudo_label_loss(logits, nothing, kind)
     assert loss.item() == 0
     assert (torch.autograd.grad(loss, logits)[0] == 0).all()
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+def test_two_classes_are_sharpened_as_in_the_paper(temperature):
+    logits = torch.randn(2, 2, 4, 5, 6, generator=torch.Generator().manual_seed(0)).double()
+    p = torch.softmax(logits, dim=1)
+    power = 1 / temperature
+    paper = p**power / (p**power + (1 - p) ** power)
+    torch.testing.assert_close(sharpen(logits, temperature).double(), paper, atol=1e-5, rtol=1e-5)
+
+
+def test_many_classes_are_the_normalised_powers_of_their_probabilities():
+    logits = torch.randn(1, 5, 7, 7, generator=torch.Generator().manual_seed(1))
+    powers = torch.softmax(logits, dim=1) ** 4
+    torch.testing.assert_close(sharpen(logits, 0.25), powers / powers.sum(dim=1, keepdim=True))
+
+
+def test_temperature_one_changes_nothing_and_a_low_one_leaves_the_most_probable_class():
+    logits = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(sharpen(logits, 1.0), torch.softmax(logits, dim=1))
+    one_hot = torch.nn.functional.one_hot(logits.argmax(dim=1), 3).movedim(-1, 1).float()
+    torch.testing.assert_close(sharpen(logits, 1e-6), one_hot)
+
+
+def test_answers_that_are_quite_sure_stay_finite():
+    logits = torch.tensor([[300.0], [-300.0]]).reshape(1, 2, 1, 1).requires_grad_()
+    sharpened = sharpen(logits, 0.1)
+    sharpened[:, 0].sum().backward()
+    assert torch.equal(sharpened.flatten(), torch.tensor([1.0, 0.0]))
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_the_largest_piece_of_each_class_stays_and_islands_become_background():
+    labels = torch.zeros(1, 6, 12, 12, dtype=torch.long)
+    labels[0, 1:4, 1:4, 1:4] = 1
+    labels[0, 5, 11, 11] = 1
+    labels[0, 1:3, 6:8, 6:8] = 2
+    labels[0, 5, 0:2, 0] = 2
+    cleaned = largest_components(labels, classes=3)
+    expected = labels.clone()
+    expected[0, 5] = 0
+    assert torch.equal(cleaned, expected)
+    assert labels[0, 5, 11, 11] == 1
+
+
+def test_each_crop_has_a_largest_piece_of_its_own():
+    labels = torch.zeros(2, 8, 8, dtype=torch.long)
+    labels[0, 0:3, 0:3] = labels[0, 7, 7] = 1
+    labels[1, 0, 0] = labels[1, 5:8, 5:8] = 1
+    cleaned = largest_components(labels, classes=2)
+    assert cleaned[0].sum() == cleaned[1].sum() == 9
+    assert cleaned[0, 0, 0] == cleaned[1, 7, 7] == 1
+
+
+def test_voxels_that_touch_at_a_corner_are_connected():
+    labels = torch.eye(5, dtype=torch.long)[None]
+    assert torch.equal(largest_components(labels, classes=2), labels)
+
+
+def test_a_class_that_is_not_there_and_ignored_voxels_stay():
+    labels = torch.full((1, 4, 4, 4), 255)
+    labels[0, 0] = 0
+    labels[0, 1, 1, 1] = labels[0, 3, 3, 3] = 2
+    cleaned = largest_components(labels, classes=4)
+    assert (cleaned == 255).sum() == (labels == 255).sum()
+    assert cleaned[0, 1, 1, 1] == 2
+    assert cleaned[0, 3, 3, 3] == 0
+    assert cleaned.dtype == torch.int64

@@ -12,12 +12,14 @@ from napari_semiseg.engine.parts.size_bounds import (
     bound_penalty,
     labelled_sizes,
     mean_over_known,
+    outputs_of,
+    regression_error,
     relative_bound_penalty,
     size_bounds,
+    sizes_of,
     soft_sizes,
     wholly_labelled,
 )
-from napari_semiseg.engine.parts.size_regression import outputs_of, regression_error, sizes_of
 
 shares = st.floats(0, 1, width=32)
 

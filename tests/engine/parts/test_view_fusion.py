@@ -2,8 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
-from napari_semiseg.engine.parts.soft_labels import soft_segmentation_loss
+from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss, soft_segmentation_loss
 from napari_semiseg.engine.parts.view_fusion import (
     agreeing_share,
     fuse_the_others,

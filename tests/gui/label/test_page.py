@@ -5,8 +5,8 @@ import pytest
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study import CaseState
+from napari_semiseg.gui.label import saving
 from napari_semiseg.gui.label.page import LabelPage
-from napari_semiseg.gui.open_study import records
 from tests.gui.cases_on_show import paint
 
 
@@ -110,7 +110,7 @@ def test_a_label_that_was_not_saved_says_so_until_it_is(page, desk, background, 
     desk.labelling.show_case("scan_1")
     background.finish()
     with monkeypatch.context() as patch:
-        patch.setattr(records, "keep_label", refuse)
+        patch.setattr(saving, "keep_label", refuse)
         paint(desk)
         desk.labelling.flush()
         background.finish()

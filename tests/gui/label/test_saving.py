@@ -7,7 +7,7 @@ import pytest
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study import CaseState, Study
-from napari_semiseg.gui.open_study import records
+from napari_semiseg.gui.label import labelling, saving
 from tests.gui.cases_on_show import paint, show
 
 
@@ -26,14 +26,14 @@ def drawn_by_another():
 def test_strokes_of_a_scan_that_was_left_are_tried_again_and_spare_the_next_scan(
     desk, background, monkeypatch, messages
 ):
-    keep, full = records.keep_label, [True]
+    keep, full = saving.keep_label, [True]
 
     def refuse(*arguments):
         if full[0]:
             raise StudyError("The disk is full: free some space.")
         return keep(*arguments)
 
-    monkeypatch.setattr(records, "keep_label", refuse)
+    monkeypatch.setattr(saving, "keep_label", refuse)
     show(desk, background, "scan_1")
     paint(desk)
     show(desk, background, "scan_2")
@@ -52,16 +52,16 @@ def test_strokes_of_a_scan_that_was_left_are_tried_again_and_spare_the_next_scan
 
 
 def test_strokes_that_were_refused_come_back_with_their_scan(desk, background, monkeypatch):
-    keep = records.keep_label
+    keep = saving.keep_label
 
     def refuse(*_):
         raise StudyError("The disk is full: free some space.")
 
-    monkeypatch.setattr(records, "keep_label", refuse)
+    monkeypatch.setattr(saving, "keep_label", refuse)
     show(desk, background, "scan_1")
     paint(desk)
     show(desk, background, "scan_2")
-    monkeypatch.setattr(records, "keep_label", keep)
+    monkeypatch.setattr(saving, "keep_label", keep)
     show(desk, background, "scan_1")
     assert desk.layers.label_voxels().sum() == 2
     assert desk.study.load_label("scan_1").sum() == 2
@@ -115,9 +115,9 @@ def test_a_label_that_another_program_saved_is_kept_under_the_next_stroke(
 
 def test_only_the_last_of_many_scans_that_are_passed_is_read(desk, background, monkeypatch):
     read = []
-    original = records.read_case
+    original = labelling.read_case
     monkeypatch.setattr(
-        records, "read_case", lambda *given: (read.append(given[1]), original(*given))[1]
+        labelling, "read_case", lambda *given: (read.append(given[1]), original(*given))[1]
     )
     for name in ("scan_1", "scan_2", "scan_3"):
         desk.labelling.show_case(name)
@@ -137,14 +137,14 @@ def test_a_scan_is_not_read_again_for_its_label(desk, background, monkeypatch):
 def test_strokes_of_a_scan_that_is_gone_are_not_tried_for_ever(
     desk, background, monkeypatch, messages
 ):
-    keep, full = records.keep_label, [True]
+    keep, full = saving.keep_label, [True]
 
     def refuse(*arguments):
         if full[0]:
             raise StudyError("The disk is full: free some space.")
         return keep(*arguments)
 
-    monkeypatch.setattr(records, "keep_label", refuse)
+    monkeypatch.setattr(saving, "keep_label", refuse)
     show(desk, background, "scan_1")
     paint(desk)
     show(desk, background, "scan_2")

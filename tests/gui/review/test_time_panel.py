@@ -8,7 +8,6 @@ import pytest
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study.time_spent import CaseTime
 from napari_semiseg.gui.label import saving
-from napari_semiseg.gui.open_study import records
 from napari_semiseg.gui.review.time_panel import TimePanel
 from napari_semiseg.gui.widgets.case_columns import TIME, CaseRow
 
@@ -125,7 +124,7 @@ def test_time_whose_save_failed_is_counted_with_the_next_stroke(
 
     show(desk, background, "scan_1")
     with monkeypatch.context() as patch:
-        patch.setattr(records, "keep_label", refuse)
+        patch.setattr(saving, "keep_label", refuse)
         paint(10, (1, 1, 1))
     assert time_of(desk, "scan_1") == CaseTime()
     paint(5, (1, 1, 2))

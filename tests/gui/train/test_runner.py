@@ -23,7 +23,8 @@ from napari_semiseg.engine.training.events import (
 )
 from napari_semiseg.engine.training.settings import TrainingSettings
 from napari_semiseg.engine.volumes import Geometry, find_scans, write_map
-from napari_semiseg.gui.train.runner import TrainingWorker, run_in_background
+from napari_semiseg.gui.open_study.background import run_in_background
+from napari_semiseg.gui.train.runner import TrainingWorker
 
 
 class Trainer:

@@ -24,7 +24,7 @@ from napari_semiseg.engine.methods.contract import (
     in_fast_layout,
 )
 from napari_semiseg.engine.networks.discriminator import Discriminator
-from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.networks.output import NetworkOutput
 from napari_semiseg.engine.parts.adversarial import Adversary, deception_loss, real_then_made
 from napari_semiseg.engine.parts.ramps import stepped_ramp
 from napari_semiseg.engine.planning.plan import Plan

@@ -18,12 +18,17 @@ from napari_semiseg.engine.methods.contract import (
     NativeMap,
     StepReport,
 )
-from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.networks.output import NetworkOutput
 from napari_semiseg.engine.parts.answers import Answers
-from napari_semiseg.engine.parts.certainty import certain_share, teacher_entropy
 from napari_semiseg.engine.parts.ramps import certainty_threshold
 from napari_semiseg.engine.parts.teacher import AveragedTeacher
-from napari_semiseg.engine.parts.uncertainty import entropy, input_noise, mean_of_passes
+from napari_semiseg.engine.parts.uncertainty import (
+    certain_share,
+    entropy,
+    input_noise,
+    mean_of_passes,
+    teacher_entropy,
+)
 
 TEACHER_PREDICTION = NativeMap("teacher_prediction", "Teacher's prediction", "classes", "classes")
 CERTAIN_SHARE = NativeMap(

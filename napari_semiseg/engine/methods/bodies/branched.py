@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from napari_semiseg.engine.errors import SettingsError
 from napari_semiseg.engine.methods.bodies.student import Losses, StudentMethod
 from napari_semiseg.engine.methods.contract import PatchMaps
-from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.networks.output import NetworkOutput
 from napari_semiseg.engine.parts.answers import Answers
-from napari_semiseg.engine.parts.spread import mean_total_variation
+from napari_semiseg.engine.parts.disagreement import mean_total_variation
 from napari_semiseg.engine.parts.uncertainty import normalised_entropy
 from napari_semiseg.engine.sampling.batches import Batch
 

@@ -24,7 +24,7 @@ from napari_semiseg.engine.methods.contract import (
     PatchMaps,
     StepReport,
 )
-from napari_semiseg.engine.networks.heads import NetworkOutput
+from napari_semiseg.engine.networks.output import NetworkOutput
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.parts.teacher import AveragedTeacher

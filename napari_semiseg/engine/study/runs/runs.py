@@ -16,8 +16,8 @@ from typing import Any, Literal, cast, get_args
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study.decisions import now
-from napari_semiseg.engine.study.installed_versions import installed_versions
 from napari_semiseg.engine.study.records import Records
+from napari_semiseg.engine.study.runs.installed_versions import installed_versions
 from napari_semiseg.engine.study.runs.locks import RunningRuns
 from napari_semiseg.engine.study.storage import plain, write_text
 

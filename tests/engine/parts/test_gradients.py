@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from napari_semiseg.engine.parts.gradient_agreement import dot_and_cosine
+from napari_semiseg.engine.parts.gradients import dot_and_cosine
 
 
 def test_all_weights_count_as_one_vector():
