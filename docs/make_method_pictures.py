@@ -68,25 +68,25 @@ def open_desk(study: Path, folder: Path) -> tuple[napari.Viewer, SemisegWidget]:
     settings = QSettings(str(folder / "recent.ini"), QSettings.Format.IniFormat)
     desk = SemisegWidget(viewer, recent=RecentStudies(settings))
     viewer.window.add_dock_widget(desk, name=TITLE, area="right")
-    wait(lambda: bool(desk.session.methods))
-    desk.session.open_study(study)
-    wait(lambda: desk.session.study is not None)
+    wait(lambda: bool(desk.session.open_study.methods))
+    desk.session.open_study.open(study)
+    wait(lambda: desk.session.open_study.study is not None)
     desk.show_page(PAGES.index("Review"))
     return viewer, desk
 
 
 def show(desk: SemisegWidget, case: str, run: str) -> None:
     """Show a case with the maps of a run, which must be the newest that predicted it."""
-    desk.session.labelling.leave()
-    wait(lambda: desk.session.labelling.shown is None)
-    desk.session.reviewing.show(case)
-    wait(lambda: desk.session.reviewing.run_shown == run)
+    desk.session.on_show.leave()
+    wait(lambda: desk.session.on_show.name is None)
+    desk.session.maps.show_case(case)
+    wait(lambda: desk.session.maps.run == run)
     pause(0.5)
 
 
 def sheet(viewer: napari.Viewer, desk: SemisegWidget) -> QImage:
     """Draw each map over the scan, with its name and the limits of its colours."""
-    maps = list(desk.session.layers.map_layers().values())
+    maps = list(desk.session.on_show.layers.map_layers().values())
     rows = -(-len(maps) // COLUMNS)
     width = MARGIN + min(COLUMNS, len(maps)) * (TILE + MARGIN)
     picture = QImage(width, MARGIN + rows * (TILE + TEXT + MARGIN), QImage.Format.Format_RGB32)

@@ -70,17 +70,17 @@ def open_desk(folder: Path, theme: str) -> tuple[napari.Viewer, SemisegWidget]:
     settings = QSettings(str(folder / "recent.ini"), QSettings.Format.IniFormat)
     desk = SemisegWidget(viewer, recent=RecentStudies(settings))
     viewer.window.add_dock_widget(desk, name=TITLE, area="right")
-    wait(lambda: bool(desk.session.methods))
-    desk.session.new_sample_study(folder / "brains.semiseg")
-    wait(lambda: desk.session.study is not None)
-    desk.session.labelling.show_case(SHOWN)
-    wait(lambda: desk.session.labelling.shown == SHOWN)
+    wait(lambda: bool(desk.session.open_study.methods))
+    desk.session.scans.new_sample_study(folder / "brains.semiseg")
+    wait(lambda: desk.session.open_study.study is not None)
+    desk.session.on_show.show(SHOWN)
+    wait(lambda: desk.session.on_show.name == SHOWN)
     return viewer, desk
 
 
 def has_late_preview(session: Session) -> bool:
     """Tell whether the prediction on the screen was made by a network that has learnt."""
-    layer = session.layers.map_layers().get("prediction")
+    layer = session.on_show.layers.map_layers().get("prediction")
     started = session.training.progress.share > LATE_SHARE
     return started and layer is not None and layer.metadata["semiseg"]["step"] > LATE_STEP
 
@@ -103,13 +103,17 @@ def main() -> None:
         picture(viewer, chosen.folder / "training.png")
         wait(lambda: not session.training.active)
         desk.show_page(PAGES.index("Review"))
-        wait(lambda: session.records.usable_run is not None)
+        wait(lambda: session.open_study.records.usable_run is not None)
         session.reviewing.predict_unlabelled()
-        wait(lambda: session.job is None or len(session.reviewing.cases()) >= MOST_PREDICTED)
-        session.stop_job()
-        wait(lambda: not session.lane.busy)
-        session.reviewing.show(SHOWN)
-        wait(lambda: session.reviewing.run_shown is not None)
+        wait(
+            lambda: (
+                session.open_study.job is None or len(session.reviewing.cases()) >= MOST_PREDICTED
+            )
+        )
+        session.open_study.stop_job()
+        wait(lambda: not session.open_study.lane.busy)
+        session.maps.show_case(SHOWN)
+        wait(lambda: session.maps.run is not None)
         picture(viewer, chosen.folder / "review.png")
         viewer.close()
         session.close()

@@ -32,7 +32,7 @@ def make_a_study(stage: Stage) -> None:
     stage.camera.picture("welcome")
     with stage.hands.answering_dialog([stage.folder / "hippocampus.semiseg"]):
         stage.hands.click(stage.desk.welcome_page.new)
-    stage.wait(lambda: stage.session.study is not None, "the study")
+    stage.wait(lambda: stage.session.open_study.study is not None, "the study")
     stage.camera.picture("scans-empty")
 
 
@@ -87,14 +87,14 @@ def paint_two(stage: Stage) -> None:
         stage.camera.picture(f"label-{name}")
         stage.hands.key(Qt.Key.Key_M)
         stage.settle()
-        case = stage.session.records.case(name)
+        case = stage.session.open_study.records.case(name)
         assert case is not None
         assert case.state is CaseState.LABELLED, "the key M marks the label as finished"
 
 
 def _true_label(stage: Stage, name: str) -> np.ndarray:
     """Return where the structures of a scan are, (z, y, x): the anatomy that a person knows."""
-    case = stage.session.records.case(name)
+    case = stage.session.open_study.records.case(name)
     assert case is not None
     path = next(stage.labels.glob(f"{name}.*"))
     allowed = set(range(1, len(CLASSES) + 1))
@@ -125,7 +125,7 @@ def _paint_class(stage: Stage, truth: np.ndarray, value: int) -> None:
 
 def _outline(stage: Stage, mask: np.ndarray) -> None:
     """Draw along the outermost voxels of each piece of a mask (rows, columns) of the slice."""
-    layer = stage.session.layers.label_layer
+    layer = stage.session.on_show.layers.label_layer
     assert layer is not None
     with stage.meter.paused():
         # a level just under 1 keeps the pen on the voxels inside, whose outline closes without gaps
@@ -136,7 +136,7 @@ def _outline(stage: Stage, mask: np.ndarray) -> None:
 
 def _go_to_slice(stage: Stage, index: int) -> None:
     """Turn the wheel with Ctrl until a slice is on the screen."""
-    slices = stage.session.labelling.slices
+    slices = stage.session.slices
     for _ in range(len(slices.painted)):
         current = slices.current
         if current is None or current == index:
@@ -153,7 +153,7 @@ def train_and_watch(stage: Stage) -> None:
     stage.camera.picture("train")
     stage.hands.type_into(page.minutes, f"{stage.minutes:g}")
     stage.hands.click(page.start)
-    stage.wait(lambda: "prediction" in session.layers.map_layers(), "the first live map")
+    stage.wait(lambda: "prediction" in session.on_show.layers.map_layers(), "the first live map")
     stage.hands.click(page.live.kinds["signed_distance"])
     for look in range(LIVE_LOOKS):
         run_event_loop(60 * stage.minutes / (LIVE_LOOKS + 2))
@@ -201,7 +201,9 @@ def _await_prediction(stage: Stage) -> None:
     """Wait for the next scan with its maps."""
     stage.settle()
     page = stage.desk.review_page
-    stage.wait(lambda: page.accept.isEnabled() and not stage.session.lane.busy, "a prediction")
+    stage.wait(
+        lambda: page.accept.isEnabled() and not stage.session.open_study.lane.busy, "a prediction"
+    )
 
 
 def _fix(stage: Stage) -> None:
@@ -209,11 +211,11 @@ def _fix(stage: Stage) -> None:
     stage.hands.key(Qt.Key.Key_F)
     stage.wait(lambda: stage.desk.page == "Label", "the Label page")
     stage.settle()
-    name = stage.session.labelling.shown
+    name = stage.session.on_show.name
     assert name is not None
     truth = _true_label(stage, name)
-    stage.wait(lambda: stage.session.labelling.reading is None, "the label to correct")
-    missed = (truth > 0) & (stage.session.layers.label_voxels() == 0)
+    stage.wait(lambda: stage.session.on_show.reading is None, "the label to correct")
+    missed = (truth > 0) & (stage.session.on_show.layers.label_voxels() == 0)
     index = int(missed.sum(axis=(1, 2)).argmax())
     value = int(np.bincount(truth[index][missed[index]]).argmax())
     stage.hands.key(Qt.Key(Qt.Key.Key_0 + value))
@@ -230,7 +232,7 @@ def accept_one_part(stage: Stage) -> None:
     """Accept one part."""
     page, hands, reviewing = stage.desk.review_page, stage.hands, stage.session.reviewing
     stage.turn_to("Review")
-    following = reviewing.next_case(stage.session.labelling.shown)
+    following = reviewing.next_case(stage.session.on_show.name)
     assert following is not None
     hands.click_row(page.table, row_of(page.table, following), twice=True)
     _await_prediction(stage)
@@ -244,7 +246,7 @@ def accept_one_part(stage: Stage) -> None:
     hands.key(Qt.Key.Key_A, Qt.KeyboardModifier.ShiftModifier)
     stage.settle()
     stage.wait(lambda: reviewing.regions.parts is not None, "the parts that are left")
-    case = stage.session.labelling.case
+    case = stage.session.on_show.case
     assert case is not None
     assert case.accepted_in_part, "Shift+A accepts the part that P has chosen"
     hands.click(page.regions.switch)

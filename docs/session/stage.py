@@ -76,7 +76,11 @@ class Stage:
         """Wait until everything is recorded."""
         session = self.session
         self.wait(
-            lambda: session.job is None and not session.lane.busy and not session.labelling.unsaved,
+            lambda: (
+                session.open_study.job is None
+                and not session.open_study.lane.busy
+                and not session.labelling.saving.under_way
+            ),
             "the end of the work",
         )
 
@@ -88,7 +92,7 @@ class Stage:
         """Double-click a scan in the list of the Scans page."""
         table = self.desk.study_page.table
         self.hands.click_row(table, row_of(table, name), twice=True)
-        self.wait(lambda: self.session.labelling.shown == name, f"the scan {name}")
+        self.wait(lambda: self.session.on_show.name == name, f"the scan {name}")
 
 
 def row_of(table: CaseTable, name: str) -> int:
@@ -106,6 +110,6 @@ def open_the_desk(folder: Path) -> tuple[napari.Viewer, SemisegWidget]:
     settings = QSettings(str(folder / "recent.ini"), QSettings.Format.IniFormat)
     desk = SemisegWidget(viewer, recent=RecentStudies(settings))
     viewer.window.add_dock_widget(desk, name=TITLE, area="right")
-    wait_until(lambda: bool(desk.session.methods), PATIENCE_SECONDS, "the methods")
+    wait_until(lambda: bool(desk.session.open_study.methods), PATIENCE_SECONDS, "the methods")
     run_event_loop(1.0)
     return viewer, desk

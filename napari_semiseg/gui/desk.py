@@ -78,9 +78,9 @@ class SemisegWidget(QWidget):
         self._viewer = napari_viewer
         self.session = session or Session(napari_viewer)
         self._collections = ShortCollections()
-        self._keys = ViewerKeys(napari_viewer, self.session.layers)
+        self._keys = ViewerKeys(napari_viewer, self.session.on_show.layers)
         self._recent = recent or RecentStudies()
-        self.views = ThreeViews(napari_viewer, self.session, self._recent.settings)
+        self.views = ThreeViews(napari_viewer, self.session.on_show, self._recent.settings)
         self._page = 0
         self._make_parts()
         self._lay_out()
@@ -93,11 +93,12 @@ class SemisegWidget(QWidget):
             application.aboutToQuit.connect(self._finalizer)
         self._on_theme()
         self.show_page(0)
-        QTimer.singleShot(0, self.session.load_engine)
+        QTimer.singleShot(0, self.session.open_study.load_engine)
 
     def _make_parts(self) -> None:
         session = self.session
-        self.menu = StudyMenu(session, self._recent)
+        opened, on_show = session.open_study, session.on_show
+        self.menu = StudyMenu(opened, session.scans, self._recent)
         self.linked = button(
             "⊞ 3 views",
             "Show axial, coronal and sagittal at the crosshair, linked (T on the image). Shift and "
@@ -107,15 +108,17 @@ class SemisegWidget(QWidget):
         self.linked.setAccessibleName("Linked views")
         self.linked.setCheckable(True)
         self.linked.setMinimumHeight(28)
-        self.steps = StepBar(session)
+        self.steps = StepBar(opened, session.training)
         self.advice = caption()
         self.advice.setAccessibleName("What to do next")
-        self.study_page = StudyPage(session)
-        self.label_page = LabelPage(session)
-        self.train_page = TrainPage(session)
-        self.review_page = ReviewPage(session)
-        self.compare_page = ComparePage(session)
-        self.welcome_page = WelcomePage(session, self._recent)
+        self.study_page = StudyPage(opened, on_show, session.scans, session.overview)
+        self.label_page = LabelPage(opened, on_show, session.labelling, session.suggesting)
+        self.train_page = TrainPage(opened, on_show, session.maps, session.training)
+        self.review_page = ReviewPage(
+            opened, on_show, session.maps, session.slices, session.reviewing
+        )
+        self.compare_page = ComparePage(opened, session.comparing, lambda: session.training.active)
+        self.welcome_page = WelcomePage(opened, session.scans, self._recent)
         self.pages = QStackedWidget()
         self.pages.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         for page in (
@@ -123,8 +126,8 @@ class SemisegWidget(QWidget):
         ):  # fmt: skip
             self.pages.addWidget(scrolling(page))
         self.pages.addWidget(scrolling(self.welcome_page))
-        self.strip = RunStrip(session)
-        self.status = StatusLine(session)
+        self.strip = RunStrip(opened, session.training)
+        self.status = StatusLine(opened, session.labelling, session.training)
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
@@ -147,17 +150,19 @@ class SemisegWidget(QWidget):
 
     def _listen(self) -> None:
         session = self.session
+        opened = session.open_study
         self.steps.chosen.connect(self.show_page)
-        session.study_changed.connect(self._on_study)
-        session.engine_loaded.connect(self._shorten_collections)
-        session.records_changed.connect(self._refresh)
+        opened.study_changed.connect(self._on_study)
+        opened.engine_loaded.connect(self._shorten_collections)
+        opened.records_changed.connect(self._refresh)
         session.training.changed.connect(self._refresh_advice)
-        session.labelling.shown_changed.connect(self._bind_keys)
-        session.reviewing.maps_changed.connect(self._bind_keys)
+        session.on_show.shown_changed.connect(self._bind_keys)
+        session.maps.changed.connect(self._bind_keys)
         session.comparing.screen_changed.connect(self._bind_keys)
         self.views.changed.connect(self._refresh_views)
         self._viewer.events.theme.connect(self._on_theme)
         session.reviewing.fixed.connect(self._on_fixed)
+        session.reviewing.trust.changed.connect(self._show_trust)
         self._refresh()
 
     @property
@@ -170,9 +175,9 @@ class SemisegWidget(QWidget):
         if self.page == "Compare" and PAGES[index] != "Compare":
             self.session.comparing.leave_screen()
         self._page = index
-        self.session.reviewing.open_page(PAGES[index] == "Review")
+        self.session.maps.review(PAGES[index] == "Review")
         self.steps.choose(index)
-        opened = self.session.study is not None
+        opened = self.session.open_study.study is not None
         self.pages.setCurrentIndex(index if opened else len(PAGES))
         self._bind_keys()
         self._refresh_advice()
@@ -181,7 +186,7 @@ class SemisegWidget(QWidget):
         self.show_page(0)
 
     def _refresh(self) -> None:
-        opened = self.session.study is not None
+        opened = self.session.open_study.study is not None
         for part in (self.steps, self.advice, self.linked):
             part.setVisible(opened)
         self._refresh_views()
@@ -191,12 +196,17 @@ class SemisegWidget(QWidget):
         allow(self.linked, self.views.reason_against())
         check(self.linked, self.views.shown)
 
+    def _show_trust(self) -> None:
+        self.study_page.show_trust(self.session.reviewing.trust.scores)
+
     def _on_fixed(self) -> None:
         self.show_page(PAGES.index("Label"))
 
     def _refresh_advice(self) -> None:
         session = self.session
-        self.advice.setText(next_step(session.records, self.page, session.training.active))
+        self.advice.setText(
+            next_step(session.open_study.records, self.page, session.training.active)
+        )
 
     def _bind_keys(self) -> None:
         keys = {
@@ -204,7 +214,7 @@ class SemisegWidget(QWidget):
             "Review": self.review_page.keys,
             "Compare": self.compare_page.keys,
         }.get(self.page)
-        if self.session.study is None:
+        if self.session.open_study.study is None:
             self._keys.unbind()
         else:
             self._keys.bind({"T": self.views.toggle, **({} if keys is None else keys())})
@@ -216,7 +226,7 @@ class SemisegWidget(QWidget):
 
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802
         """Save what was painted; hiding may be the last that the widget hears (Qt's name)."""
-        self.session.labelling.flush()
+        self.session.open_study.about_to_work.emit()
         self._collections.end()
         super().hideEvent(event)
 
@@ -226,7 +236,7 @@ class SemisegWidget(QWidget):
         self._shorten_collections()
 
     def _shorten_collections(self) -> None:
-        if self.session.methods and self.isVisible():
+        if self.session.open_study.methods and self.isVisible():
             self._collections.begin()
 
 
@@ -235,7 +245,7 @@ def _close(session: Session, keys: ViewerKeys, views: ThreeViews) -> None:
     views.close()
     session.close()
     if _napari_stays():
-        session.layers.clear()  # strokes in them would not be saved any more
+        session.on_show.layers.clear()  # strokes in them would not be saved any more
 
 
 def _napari_stays() -> bool:

@@ -83,7 +83,7 @@ def maps_with_own(descriptions=OWN_MAPS):
 
 def stored_prediction(session, background, name="scan_1", voxels=None):
     """Put a run with a prediction of a case into the study."""
-    study = session.study
+    study = session.open_study.study
     run = study.create_run("ua-mt", {}, 0)
     study.update_run(run.identifier, status="finished")
     shape = study.case(name).geometry.shape
@@ -94,17 +94,17 @@ def stored_prediction(session, background, name="scan_1", voxels=None):
         run, name, "uncertainty", np.full(shape, 0.25, np.float32), source="dropout passes"
     )
     study.mark(name, CaseState.PREDICTED)
-    session.refresh()
+    session.open_study.refresh()
     background.finish()
     return run.identifier, prediction
 
 
 def paint(session, value=1, z=1):
-    layer = session.layers.label_layer
+    layer = session.on_show.layers.label_layer
     layer.data_setitem((np.array([z, z]), np.array([2, 2]), np.array([2, 3])), value)
 
 
 def show(session, background, name):
-    session.labelling.show_case(name)
+    session.on_show.show(name)
     background.finish()
-    assert session.labelling.shown == name
+    assert session.on_show.name == name

@@ -172,7 +172,7 @@ def session(qapp, background, worker):
     viewer = ViewerModel()
     layers = CaseLayers(viewer, later=at_once)
     session = Session(viewer, layers, worker=worker, background=background)
-    session.methods = available_methods()
+    session.open_study.methods = available_methods()
     yield session
     session.close()
 
@@ -180,9 +180,9 @@ def session(qapp, background, worker):
 @pytest.fixture
 def desk(session, background, study_path, messages):
     """A session with the study of four scans open."""
-    session.open_study(study_path)
+    session.open_study.open(study_path)
     background.finish()
-    assert session.study is not None, messages()
+    assert session.open_study.study is not None, messages()
     return session
 
 

@@ -47,9 +47,11 @@ def questions(monkeypatch):
 def docked(viewer, qtbot, recent, study_path):
     widget = SemisegWidget(viewer, recent=recent)
     viewer.window.add_dock_widget(widget, name=TITLE, area="right")
-    widget.session.open_study(study_path)
+    widget.session.open_study.open(study_path)
     session = widget.session
-    qtbot.waitUntil(lambda: bool(session.study and session.methods), timeout=PATIENCE)
+    qtbot.waitUntil(
+        lambda: bool(session.open_study.study and session.open_study.methods), timeout=PATIENCE
+    )
     return widget
 
 
@@ -117,14 +119,16 @@ def test_a_dock_that_is_closed_takes_its_scan_along(
     viewer = make_napari_viewer(show=True)
     widget = docked(viewer, qtbot, recent, study_path)
     session = widget.session
-    session.labelling.show_case("scan_1")
-    qtbot.waitUntil(lambda: session.labelling.shown == "scan_1", timeout=PATIENCE)
+    session.on_show.show("scan_1")
+    qtbot.waitUntil(lambda: session.on_show.name == "scan_1", timeout=PATIENCE)
     mine = viewer.add_points([[0, 0, 0]], name="mine")
-    session.layers.label_layer.data_setitem((np.array([1]), np.array([2]), np.array([2])), 1)
+    session.on_show.layers.label_layer.data_setitem(
+        (np.array([1]), np.array([2]), np.array([2])), 1
+    )
     viewer.window.remove_dock_widget(widget)
     widget.deleteLater()
     del widget
-    qtbot.waitUntil(lambda: session.study is None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: session.open_study.study is None, timeout=PATIENCE)
     qtbot.waitUntil(lambda: list(viewer.layers) == [mine], timeout=PATIENCE)
     with Study.open(study_path) as study:
         assert study.load_label("scan_1").sum() == 1
@@ -143,11 +147,11 @@ def test_strokes_are_saved_while_long_tasks_use_every_core(
     nobody = {"done": lambda _: None, "failed": lambda _: None}
     tasks = min(os.cpu_count() + 1, LEAST_THREADS - 2)
     for _ in range(tasks):
-        session.background(long_task, **nobody)
+        session.open_study.background(long_task, **nobody)
     try:
         qtbot.waitUntil(lambda: len(begun) == tasks, timeout=PATIENCE)
-        session.labelling.show_case("scan_1")
-        qtbot.waitUntil(lambda: session.labelling.shown == "scan_1", timeout=PATIENCE)
+        session.on_show.show("scan_1")
+        qtbot.waitUntil(lambda: session.on_show.name == "scan_1", timeout=PATIENCE)
     finally:
         go_on.set()
     session.close()

@@ -24,30 +24,31 @@ def docked(viewer, qtbot, recent):
     """The widget in a real viewer, with real threads."""
     widget = SemisegWidget(viewer, recent=recent)
     viewer.window.add_dock_widget(widget, name=TITLE, area="right")
-    qtbot.waitUntil(lambda: bool(widget.session.methods), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: bool(widget.session.open_study.methods), timeout=PATIENCE)
     yield widget
     widget.session.close()
 
 
 def opened(qtbot, widget, study_path):
-    widget.session.open_study(study_path)
-    qtbot.waitUntil(lambda: widget.session.study is not None, timeout=PATIENCE)
+    widget.session.open_study.open(study_path)
+    qtbot.waitUntil(lambda: widget.session.open_study.study is not None, timeout=PATIENCE)
     return widget.session
 
 
 def shown(qtbot, session, name):
-    session.labelling.show_case(name)
-    qtbot.waitUntil(lambda: session.labelling.shown == name, timeout=PATIENCE)
+    session.on_show.show(name)
+    qtbot.waitUntil(lambda: session.on_show.name == name, timeout=PATIENCE)
 
 
 def paint_box(session, index=1):
     z, y, x = np.mgrid[3:9, 4 + index : 9 + index, 5:11].reshape(3, -1)
-    session.layers.label_layer.data_setitem((z, y, x), 1)
+    session.on_show.layers.label_layer.data_setitem((z, y, x), 1)
 
 
 def settled(qtbot, session):
     qtbot.waitUntil(
-        lambda: not session.lane.busy and not session.labelling.unsaved, timeout=PATIENCE
+        lambda: not session.open_study.lane.busy and not session.labelling.saving.under_way,
+        timeout=PATIENCE,
     )
 
 
@@ -56,7 +57,7 @@ def test_napari_opens_it_from_the_manifest(viewer, qtbot, monkeypatch, recent):
     _, widget = viewer.window.add_plugin_dock_widget("napari-semiseg", TITLE)
     assert isinstance(widget, SemisegWidget)
     assert widget.pages.currentIndex() == 5, "the welcome"
-    qtbot.waitUntil(lambda: bool(widget.session.methods), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: bool(widget.session.open_study.methods), timeout=PATIENCE)
     widget.session.close()
 
 
@@ -65,34 +66,37 @@ def test_a_study_goes_from_scans_to_reviewed_labels(
 ):
     monkeypatch.setattr("napari_semiseg.engine.training.loop.PREVIEW_SECONDS", 0.0)
     session = docked.session
-    session.new_study(tmp_path / "boxes")
-    qtbot.waitUntil(lambda: session.study is not None, timeout=PATIENCE)
-    session.add_scans([scan_folder])
-    qtbot.waitUntil(lambda: session.job is None and not session.lane.busy, timeout=PATIENCE)
-    assert len(session.records.cases) == 4
+    session.scans.new_study(tmp_path / "boxes")
+    qtbot.waitUntil(lambda: session.open_study.study is not None, timeout=PATIENCE)
+    session.scans.add([scan_folder])
+    qtbot.waitUntil(
+        lambda: session.open_study.job is None and not session.open_study.lane.busy,
+        timeout=PATIENCE,
+    )
+    assert len(session.open_study.records.cases) == 4
 
     docked.show_page(1)
     shown(qtbot, session, "scan_1")
     paint_box(session)
-    qtbot.waitUntil(lambda: session.labelling.saved_at is not None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: session.labelling.saving.saved_at is not None, timeout=PATIENCE)
     docked.label_page.done.click()
     settled(qtbot, session)
-    assert session.records.case("scan_1").state is CaseState.LABELLED
+    assert session.open_study.records.case("scan_1").state is CaseState.LABELLED
 
     docked.show_page(2)
     shown(qtbot, session, "scan_2")
     session.training.start(TrainingSettings(steps=6, device="cpu", plan_overrides=SMALL))
     assert not docked.train_page.start.isEnabled()
-    qtbot.waitUntil(lambda: "prediction" in session.layers.map_layers(), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: "prediction" in session.on_show.layers.map_layers(), timeout=PATIENCE)
     qtbot.waitUntil(lambda: not session.training.active, timeout=PATIENCE)
     settled(qtbot, session)
     assert session.training.progress.outcome == "finished"
     assert session.training.progress.step == 6
-    assert session.records.usable_run is not None
+    assert session.open_study.records.usable_run is not None
 
     docked.show_page(3)
     docked.review_page.predict.click()
-    qtbot.waitUntil(lambda: session.job is None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: session.open_study.job is None, timeout=PATIENCE)
     settled(qtbot, session)
     assert {case.state for case in session.reviewing.cases()} == {CaseState.PREDICTED}
     assert set(session.reviewing.unsure) == {"scan_0", "scan_2", "scan_3"}
@@ -104,13 +108,13 @@ def test_a_study_goes_from_scans_to_reviewed_labels(
         ("scan_3", docked.review_page.fix, CaseState.IN_PROGRESS),
     )
     for name, control, state in decisions:
-        session.reviewing.show(name)
+        session.maps.show_case(name)
         qtbot.waitUntil(control.isEnabled, timeout=PATIENCE)
         control.click()
         settled(qtbot, session)
-        assert session.records.case(name).state is state
+        assert session.open_study.records.case(name).state is state
     assert docked.page == "Label", "a fix goes on with painting"
-    assert [decision.case for decision in session.study.decisions()][-3:] == [
+    assert [decision.case for decision in session.open_study.study.decisions()][-3:] == [
         "scan_0",
         "scan_2",
         "scan_3",
@@ -161,7 +165,7 @@ def test_keys_of_the_page_act_on_the_label_layer(docked, qtbot, study_path):
     session = opened(qtbot, docked, study_path)
     docked.show_page(1)
     shown(qtbot, session, "scan_1")
-    layer = session.layers.label_layer
+    layer = session.on_show.layers.label_layer
     bound = {str(key): action for key, action in layer.keymap.items()}
     bound["2"](layer)
     assert layer.selected_label == 2

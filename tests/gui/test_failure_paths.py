@@ -36,7 +36,7 @@ def viewer(make_napari_viewer):
 def docked(viewer, qtbot, recent):
     widget = SemisegWidget(viewer, recent=recent)
     viewer.window.add_dock_widget(widget, name=TITLE, area="right")
-    qtbot.waitUntil(lambda: bool(widget.session.methods), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: bool(widget.session.open_study.methods), timeout=PATIENCE)
     yield widget
     widget.session.close()
 
@@ -44,25 +44,25 @@ def docked(viewer, qtbot, recent):
 @pytest.fixture
 def opened(docked, qtbot, study_path):
     """The desk with the study of four scans, of which one is labelled."""
-    docked.session.open_study(study_path)
-    qtbot.waitUntil(lambda: docked.session.study is not None, timeout=PATIENCE)
+    docked.session.open_study.open(study_path)
+    qtbot.waitUntil(lambda: docked.session.open_study.study is not None, timeout=PATIENCE)
     return docked
 
 
 @pytest.fixture
 def predicted(opened, qtbot):
     """The same with a run that has predicted scan_1, which is on the screen of the Review page."""
-    study = opened.session.study
+    study = opened.session.open_study.study
     run = study.create_run("ua-mt", {}, 0)
     study.update_run(run, status="finished")
     prediction = np.zeros(study.case("scan_1").geometry.shape, np.uint8)
     prediction[BOX] = 1
     study.save_map(run, "scan_1", "prediction", prediction)
     study.mark("scan_1", CaseState.PREDICTED)
-    opened.session.refresh()
+    opened.session.open_study.refresh()
     settle(qtbot, opened.session)
     opened.show_page(3)
-    opened.session.reviewing.show("scan_1")
+    opened.session.maps.show_case("scan_1")
     qtbot.waitUntil(opened.review_page.accept.isEnabled, timeout=PATIENCE)
     return opened
 
@@ -82,19 +82,23 @@ def full_disk():
 
 def settle(qtbot, session):
     qtbot.waitUntil(
-        lambda: session.job is None and not session.lane.busy and not session.labelling.unsaved,
+        lambda: (
+            session.open_study.job is None
+            and not session.open_study.lane.busy
+            and not session.labelling.saving.under_way
+        ),
         timeout=PATIENCE,
     )
 
 
 def show(qtbot, session, name):
-    session.labelling.show_case(name)
-    qtbot.waitUntil(lambda: session.labelling.shown == name, timeout=PATIENCE)
+    session.on_show.show(name)
+    qtbot.waitUntil(lambda: session.on_show.name == name, timeout=PATIENCE)
 
 
 def paint(session, z):
     y, x = np.mgrid[5:10, 5:11].reshape(2, -1)
-    session.layers.label_layer.data_setitem((np.full_like(y, z), y, x), 1)
+    session.on_show.layers.label_layer.data_setitem((np.full_like(y, z), y, x), 1)
 
 
 def errors(messages):
@@ -114,8 +118,8 @@ def press_every_letter(docked, viewer):
 
 def test_without_a_scan_every_page_says_what_to_do_first(docked, viewer, qtbot, tmp_path, messages):
     Study.create(tmp_path / "empty", parse_classes("1=box")).close()
-    docked.session.open_study(tmp_path / "empty.semiseg")
-    qtbot.waitUntil(lambda: docked.session.study is not None, timeout=PATIENCE)
+    docked.session.open_study.open(tmp_path / "empty.semiseg")
+    qtbot.waitUntil(lambda: docked.session.open_study.study is not None, timeout=PATIENCE)
     reasons = (
         (docked.study_page.open, "Select a scan"),
         (docked.study_page.hold_out, "Select a scan"),
@@ -139,8 +143,8 @@ def test_without_a_label_training_and_what_follows_say_what_is_missing(
 ):
     with Study.create(tmp_path / "bare", parse_classes("1=box")) as study:
         list(study.add_scans([scan_folder]))
-    docked.session.open_study(tmp_path / "bare.semiseg")
-    qtbot.waitUntil(lambda: docked.session.study is not None, timeout=PATIENCE)
+    docked.session.open_study.open(tmp_path / "bare.semiseg")
+    qtbot.waitUntil(lambda: docked.session.open_study.study is not None, timeout=PATIENCE)
     show(qtbot, docked.session, "scan_0")
     reasons = (
         (docked.label_page.done, "Nothing is painted yet"),
@@ -155,7 +159,7 @@ def test_without_a_label_training_and_what_follows_say_what_is_missing(
         assert reason in control.toolTip()
     press_every_letter(docked, viewer)
     settle(qtbot, docked.session)
-    assert docked.session.study.decisions() == []
+    assert docked.session.open_study.study.decisions() == []
 
 
 # a training that fails
@@ -193,12 +197,14 @@ def test_strokes_outlive_a_full_disk(opened, qtbot, full_disk, messages, study_p
     paint(session, 4)
     qtbot.waitUntil(lambda: any("full" in text for text in errors(messages)), timeout=PATIENCE)
     settle(qtbot, session)
-    assert session.layers.label_voxels()[4].sum() == 30, "the stroke stays on the screen"
+    assert session.on_show.layers.label_voxels()[4].sum() == 30, "the stroke stays on the screen"
     full_disk()
     paint(session, 5)
-    qtbot.waitUntil(lambda: session.labelling.saved_at is not None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: session.labelling.saving.saved_at is not None, timeout=PATIENCE)
     settle(qtbot, session)
-    assert np.flatnonzero(session.study.load_label("scan_1").any(axis=(1, 2))).tolist() == [4, 5]
+    assert np.flatnonzero(
+        session.open_study.study.load_label("scan_1").any(axis=(1, 2))
+    ).tolist() == [4, 5]
 
 
 def test_an_acceptance_on_a_full_disk_is_told_and_changes_nothing(
@@ -209,12 +215,13 @@ def test_an_acceptance_on_a_full_disk_is_told_and_changes_nothing(
     qtbot.waitUntil(lambda: any("full" in text for text in errors(messages)), timeout=PATIENCE)
     full_disk()
     settle(qtbot, session)
-    case = session.study.case("scan_1")
+    case = session.open_study.study.case("scan_1")
     assert (case.state, case.has_label) == (CaseState.PREDICTED, False)
     assert predicted.review_page.accept.isEnabled(), "it can be tried again"
     predicted.review_page.accept.click()
     qtbot.waitUntil(
-        lambda: session.study.case("scan_1").state is CaseState.ACCEPTED, timeout=PATIENCE
+        lambda: session.open_study.study.case("scan_1").state is CaseState.ACCEPTED,
+        timeout=PATIENCE,
     )
 
 
@@ -222,24 +229,24 @@ def test_a_training_that_cannot_save_is_told_and_leaves_the_labels(
     opened, qtbot, full_disk, messages
 ):
     session = opened.session
-    before = session.study.load_label("scan_0")
+    before = session.open_study.study.load_label("scan_0")
     session.training.start(TrainingSettings(steps=2, device="cpu", plan_overrides=SMALL))
     qtbot.waitUntil(lambda: not session.training.active, timeout=PATIENCE)
     full_disk()
     settle(qtbot, session)
     assert any("full" in text for text in errors(messages))
     assert session.training.progress.outcome == "failed"
-    assert [run.status for run in session.study.runs()] in ([], ["failed"])
+    assert [run.status for run in session.open_study.study.runs()] in ([], ["failed"])
     assert opened.train_page.start.isEnabled()
-    np.testing.assert_array_equal(session.study.load_label("scan_0"), before)
+    np.testing.assert_array_equal(session.open_study.study.load_label("scan_0"), before)
 
 
 def test_an_export_to_a_full_disk_is_told(opened, qtbot, full_disk, messages, tmp_path):
-    opened.session.export_labels(tmp_path / "out")
+    opened.session.scans.export_labels(tmp_path / "out")
     qtbot.waitUntil(lambda: any("full" in text for text in errors(messages)), timeout=PATIENCE)
     settle(qtbot, opened.session)
     full_disk()
-    opened.session.export_labels(tmp_path / "out")
+    opened.session.scans.export_labels(tmp_path / "out")
     qtbot.waitUntil(lambda: (tmp_path / "out" / "scan_0.nii.gz").exists(), timeout=PATIENCE)
 
 
@@ -258,8 +265,8 @@ def test_a_viewer_closed_while_training_pauses_leaves_a_run_that_can_go_on(
     widget = SemisegWidget(viewer, recent=recent)
     viewer.window.add_dock_widget(widget, name=TITLE, area="right")
     session = widget.session
-    session.open_study(study_path)
-    qtbot.waitUntil(lambda: session.study is not None, timeout=PATIENCE)
+    session.open_study.open(study_path)
+    qtbot.waitUntil(lambda: session.open_study.study is not None, timeout=PATIENCE)
     session.training.start(TrainingSettings(minutes=5, device="cpu", plan_overrides=SMALL))
     qtbot.waitUntil(widget.strip.pause.isEnabled, timeout=PATIENCE)
     widget.strip.pause.click()
@@ -278,8 +285,8 @@ def test_a_viewer_closed_while_predicting_keeps_what_was_predicted(
     widget = SemisegWidget(viewer, recent=recent)
     viewer.window.add_dock_widget(widget, name=TITLE, area="right")
     session = widget.session
-    session.open_study(study_path)
-    qtbot.waitUntil(lambda: session.study is not None, timeout=PATIENCE)
+    session.open_study.open(study_path)
+    qtbot.waitUntil(lambda: session.open_study.study is not None, timeout=PATIENCE)
     session.training.start(TrainingSettings(steps=1, device="cpu", plan_overrides=SMALL))
     qtbot.waitUntil(lambda: not session.training.active, timeout=PATIENCE)
     settle(qtbot, session)

@@ -41,9 +41,9 @@ def switch(session: Session, name: str, maps: bool) -> tuple[float, float]:
     """Go to a scan and return the seconds until it was drawn, and those the main thread worked."""
     start, worked = time.perf_counter(), time.thread_time()
     if maps:
-        session.reviewing.show(name)
+        session.maps.show_case(name)
     else:
-        session.labelling.show_case(name)
+        session.on_show.show(name)
     labelling = session.labelling
     while labelling.shown != name or labelling.reading is not None:
         QCoreApplication.processEvents()
@@ -72,7 +72,7 @@ def measure_scrolling(session: Session) -> tuple[float, float]:
     The first are those that pass, the second those of processor time that the main thread works: the
     first grow when other programs keep the machine busy.
     """
-    dims, milliseconds = session.layers.dims, []
+    dims, milliseconds = session.on_show.layers.dims, []
     for number in range(SCROLL_STEPS):
         start = time.perf_counter(), time.thread_time()
         dims.set_current_step(0, number % int(dims.nsteps[0]))
@@ -106,11 +106,11 @@ def main() -> int:
         widget = SemisegWidget(viewer, recent=RecentStudies(settings))
         viewer.window.add_dock_widget(widget, name=TITLE, area="right")
         session = widget.session
-        wait_for(lambda: bool(session.methods))
-        session.open_study(arguments.study)
-        wait_for(lambda: session.study is not None and not session.overview.busy)
+        wait_for(lambda: bool(session.open_study.methods))
+        session.open_study.open(arguments.study)
+        wait_for(lambda: session.open_study.study is not None and not session.overview.busy)
         widget.show_page(1)
-        names = [case.name for case in session.records.cases][: arguments.cases]
+        names = [case.name for case in session.open_study.records.cases][: arguments.cases]
         if arguments.views:
             widget.views.want(True)
         seconds, memory = measure_switches(session, names, arguments.switches, arguments.maps)
@@ -129,7 +129,7 @@ def main() -> int:
         viewer.close()
         gc.collect()
     growth = growth_of(memory)
-    shape = " × ".join(str(length) for length in session.records.cases[0].geometry.shape)
+    shape = " × ".join(str(length) for length in session.open_study.records.cases[0].geometry.shape)
     print(f"{len(names)} scans, the first of {shape} voxels, {len(seconds)} switches")
     for what, column in zip(("seconds a switch", "of them in the window"), seconds.T, strict=True):
         first, later = column[0], column[1:]

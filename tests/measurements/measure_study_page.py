@@ -76,8 +76,10 @@ def measure_list(widget: SemisegWidget, study: Path) -> dict[str, np.ndarray]:
 
     def until_looked_at(name: str) -> None:
         lags = []
-        session.open_study(study)
-        while session.study is None or session.overview.busy or not session.overview.cases:
+        session.open_study.open(study)
+        while (
+            session.open_study.study is None or session.overview.busy or not session.overview.cases
+        ):
             lags.append(meter.measure(0.5))
         results[name] = np.concatenate(lags)
 
@@ -104,8 +106,8 @@ def measure_list(widget: SemisegWidget, study: Path) -> dict[str, np.ndarray]:
         ],
     )
     acting("scrolling", [lambda step=step: bar.setValue(10 * step) for step in range(20)])
-    acting("a change of the records", [session.refresh] * 5)
-    session.close_study()
+    acting("a change of the records", [session.open_study.refresh] * 5)
+    session.open_study.close_study()
     run_event_loop(0.5)
     until_looked_at("opening again")
     return results
@@ -114,27 +116,27 @@ def measure_list(widget: SemisegWidget, study: Path) -> dict[str, np.ndarray]:
 def measure_switching(widget: SemisegWidget, study: Path) -> tuple[list[float], np.ndarray]:
     """Return the seconds from asking for a scan to seeing it, and the lags in ms meanwhile."""
     session, meter = widget.session, LagMeter()
-    session.close_study()
-    wait_for(lambda: session.study is None and not session.lane.busy)
-    session.open_study(study)
-    wait_for(lambda: session.study is not None and not session.overview.busy)
-    names = [case.name for case in session.records.cases]
-    session.labelling.show_case(names[-1])
-    wait_for(lambda: session.labelling.shown == names[-1])
+    session.open_study.close_study()
+    wait_for(lambda: session.open_study.study is None and not session.open_study.lane.busy)
+    session.open_study.open(study)
+    wait_for(lambda: session.open_study.study is not None and not session.overview.busy)
+    names = [case.name for case in session.open_study.records.cases]
+    session.on_show.show(names[-1])
+    wait_for(lambda: session.on_show.name == names[-1])
     seconds, lags = [], []
     for index in range(SWITCHES):
         name, start = names[index % len(names)], time.perf_counter()
         drawn: list[float] = []
 
         def on_shown(name: str = name, drawn: list[float] = drawn) -> None:
-            if session.labelling.shown == name and session.labelling.reading is None:
+            if session.on_show.name == name and session.on_show.reading is None:
                 drawn.append(time.perf_counter())
 
-        session.labelling.shown_changed.connect(on_shown)
-        session.labelling.show_case(name)
+        session.on_show.shown_changed.connect(on_shown)
+        session.on_show.show(name)
         while not drawn:
             lags.append(meter.measure(0.1))
-        session.labelling.shown_changed.disconnect(on_shown)
+        session.on_show.shown_changed.disconnect(on_shown)
         seconds.append(drawn[0] - start)
         lags.append(meter.measure(0.5))
     return seconds, np.concatenate(lags)
@@ -152,7 +154,7 @@ def main() -> int:
         settings = QSettings(str(folder / "recent.ini"), QSettings.Format.IniFormat)
         widget = SemisegWidget(viewer, recent=RecentStudies(settings))
         viewer.window.add_dock_widget(widget, name=TITLE, area="right")
-        wait_for(lambda: bool(widget.session.methods))
+        wait_for(lambda: bool(widget.session.open_study.methods))
         results = measure_list(widget, made_up_study(folder, arguments.cases))
         too_long = False
         print(f"{f'{arguments.cases} scans: lag (ms)':<28}{'median':>9}{'p95':>9}{'max':>9}")

@@ -1,4 +1,4 @@
-"""The comparing part of the session: which runs are compared, their figures, and the scan on show.
+"""Comparing runs: which runs are compared, their figures, and the scan on show.
 
 Held-out scans are only measured and looked at here. Reading figures, measuring and predicting are
 done in the background; of several requests the last one counts. Main thread only.
@@ -7,7 +7,7 @@ done in the background; of several requests the last one counts. Main thread onl
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
@@ -16,19 +16,17 @@ from napari_semiseg.gui.compare import figures, pairs
 from napari_semiseg.gui.compare.figures import LETTERS, Column, Comparison
 from napari_semiseg.gui.compare.layers import comparison_cells
 from napari_semiseg.gui.compare.pairs import Differences, Pair
+from napari_semiseg.gui.open_study.latest import Latest
 from napari_semiseg.gui.open_study.records import JobStep
 
 if TYPE_CHECKING:
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
+    from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
 
 
 class ComparingRuns:
     """Runs side by side on the held-out scans.
-
-    Parameters
-    ----------
-    session : Session
-        The session that this is a part of.
 
     Attributes
     ----------
@@ -55,10 +53,17 @@ class ComparingRuns:
     changed = Signal()
     screen_changed = Signal()
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, open_study: OpenStudy, on_show: CaseOnShow, maps: MapsOnShow) -> None:
+        self._open = open_study
+        self._on_show = on_show
+        self._layers = on_show.layers
+        self._maps = maps
+        self._figures = Latest(open_study)
+        self._reading = Latest(open_study)
+        self._finding = Latest(open_study)
         self._reset()
-        session.labelling.shown_changed.connect(self._on_shown)
+        on_show.shown_changed.connect(self._on_shown)
+        open_study.leaving.connect(self._forget)
 
     def _reset(self) -> None:
         self.comparison: Comparison | None = None
@@ -71,9 +76,6 @@ class ComparingRuns:
         self._chosen: tuple[str, ...] | None = None
         self._two: tuple[str, ...] = ()
         self._awaited: str | None = None
-        self._comparing: Any = None
-        self._reading: Any = None
-        self._finding: Any = None
 
     # which runs
 
@@ -102,22 +104,14 @@ class ComparingRuns:
 
     def refresh(self) -> None:
         """Read the figures again; a headless run may have recorded some."""
-        study = self._session.study
-        if self._comparing is not None:
-            self._comparing.cancel()
-            self._comparing = None
+        study = self._open.study
         if study is not None:
-            self._comparing = self._session.background(
-                figures.compare_runs,
-                study,
-                self._chosen,
-                self.yardstick,
-                done=self._on_compared,
-                failed=self._session.tell_problem,
+            self._figures.start(
+                figures.compare_runs, study, self._chosen, self.yardstick, done=self._on_compared
             )
 
     def _on_compared(self, comparison: Comparison) -> None:
-        self._comparing, self.comparison = None, comparison
+        self.comparison = comparison
         self.changed.emit()
         self.screen_changed.emit()
 
@@ -135,27 +129,17 @@ class ComparingRuns:
         pair = self.pair
         if pair is None:
             return
-        if self._finding is not None:
-            self._finding.cancel()
 
         def found(differences: Differences) -> None:
-            self._finding = None
             if pair is self.pair:
                 self.pair = Pair(pair.case, pair.runs, pair.predictions, differences)
                 self._show()
 
-        self._finding = self._session.background(
-            pairs.differences_of,
-            pair.case,
-            pair.predictions,
-            value,
-            done=found,
-            failed=self._session.tell_problem,
-        )
+        self._finding.start(pairs.differences_of, pair.case, pair.predictions, value, done=found)
 
     def why_not_measure(self) -> str | None:
         """Return why no run can be measured, or None."""
-        comparison, job = self.comparison, self._session.job
+        comparison, job = self.comparison, self._open.job
         if job is not None:
             return f"{job.title} is under way: wait, or stop it below."
         if comparison is None or not comparison.held_out:
@@ -168,9 +152,9 @@ class ComparingRuns:
 
     def measure_missing(self) -> None:
         """Measure the chosen runs, and their yardsticks, that have not been measured yet."""
-        study, comparison = self._session.study, self.comparison
+        study, comparison = self._open.study, self.comparison
         if study is not None and comparison is not None and self.why_not_measure() is None:
-            self._session.start_job(
+            self._open.start_job(
                 "Measuring",
                 pairs.measure_runs,
                 study,
@@ -180,17 +164,17 @@ class ComparingRuns:
 
     def save(self, path: str | Path) -> None:
         """Write the table as Markdown and as CSV."""
-        study, comparison = self._session.study, self.comparison
+        study, comparison = self._open.study, self.comparison
         if study is not None and comparison is not None and comparison.measured:
-            self._session.background(
+            self._open.background(
                 pairs.save_comparison,
                 study,
                 comparison,
                 Path(path),
-                done=lambda files: self._session.tell(
+                done=lambda files: self._open.tell(
                     f"{files[0].name} and {files[1].name} were written to {files[0].parent}."
                 ),
-                failed=self._session.tell_problem,
+                failed=self._open.tell_problem,
             )
 
     # the scan on the screen
@@ -242,14 +226,14 @@ class ComparingRuns:
 
     def open_case(self, name: str) -> None:
         """Show a held-out scan with the predictions of both runs; they are made where missing."""
-        session, two = self._session, self.two
-        if session.study is None or self.why_not_look() is not None:
+        on_show, two = self._on_show, self.two
+        if self._open.study is None or self.why_not_look() is not None:
             return
         self._stop_reading()
         self._awaited, self.waiting = name, f"Reading {name}…"
         runs = (two[0].figures.identifier, two[1].figures.identifier)
-        if session.labelling.shown != name or session.labelling.reading is not None:
-            session.labelling.show_case(name, then=lambda: self._read(name, runs))
+        if on_show.name != name or on_show.reading is not None:
+            on_show.show(name, then=lambda: self._read(name, runs))
         else:
             self._read(name, runs)
         self.screen_changed.emit()
@@ -257,18 +241,19 @@ class ComparingRuns:
     def open_neighbour(self, distance: int) -> None:
         """Show the scan that comes ``distance`` places after the one on the screen in the list."""
         names = [name for name, _ in self.cases()]
-        shown = self._awaited or self._session.labelling.shown
+        shown = self._awaited or self._on_show.name
         place = names.index(shown) + distance if shown in names else 0
         if 0 <= place < len(names):
             self.open_case(names[place])
 
     def _read(self, name: str, runs: tuple[str, str]) -> None:
-        if name != self._awaited or self._session.study is None:
+        study = self._open.study
+        if name != self._awaited or study is None:
             return
-        self._session.training.preview(None)  # its layers would lie under those of the runs
-        self._reading = self._session.background(
+        self._maps.want_previews(False)  # their layers would lie under those of the runs
+        self._reading.start(
             pairs.read_pair,
-            self._session.study,
+            study,
             name,
             runs,
             self.structure,
@@ -283,15 +268,15 @@ class ComparingRuns:
         self.screen_changed.emit()
 
     def _on_pair(self, pair: Pair) -> None:
-        self._reading, self._awaited, self.waiting = None, None, ""
-        if pair.case.name == self._session.labelling.shown:
+        self._awaited, self.waiting = None, ""
+        if pair.case.name == self._on_show.name:
             self.pair = pair
-            self._session.layers.clear_maps()
+            self._layers.clear_maps()
             self._show()
 
     def _on_unreadable(self, sentence: str) -> None:
-        self._reading, self._awaited, self.waiting = None, None, ""
-        self._session.tell_problem(sentence)
+        self._awaited, self.waiting = None, ""
+        self._open.tell_problem(sentence)
         self.screen_changed.emit()
 
     def stop_reading(self) -> None:
@@ -300,9 +285,8 @@ class ComparingRuns:
         self.screen_changed.emit()
 
     def _stop_reading(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-        self._reading, self._awaited, self.waiting = None, None, ""
+        self._reading.drop()
+        self._awaited, self.waiting = None, ""
 
     def put_side_by_side(self, wanted: bool) -> None:
         """Show the two predictions in two linked views, or on one scan."""
@@ -322,34 +306,35 @@ class ComparingRuns:
                 pair,
                 [LETTERS.index(each.letter) for each in columns if each is not None],
                 [each.figures.name for each in columns if each is not None],
-                self._session.records.classes,
+                self._open.records.classes,
                 self.disagreement,
                 self.side_by_side,
             )
-            self._session.layers.show_comparison(cells, self.side_by_side)
+            self._layers.show_comparison(cells, self.side_by_side)
         self.screen_changed.emit()
 
     def _on_shown(self) -> None:
         """Forget the predictions of the scan before: showing a scan takes them off."""
-        labelling = self._session.labelling
-        if self._awaited not in (None, labelling.reading, labelling.shown):
+        if self._awaited not in (None, self._on_show.reading, self._on_show.name):
             self._stop_reading()
-        if self.pair is not None and not self._session.layers.compares:
-            self.pair = None
+        if self.pair is not None and not self._layers.compares:
+            self._end_pair()
             self.screen_changed.emit()
+
+    def _end_pair(self) -> None:
+        self.pair = None
+        if self._awaited is None:
+            self._maps.want_previews(True)
 
     def leave_screen(self) -> None:
         """Take the predictions off the screen and give the view back."""
         self._stop_reading()
-        self.pair = None
-        self._session.layers.show_comparison((), beside=False)
+        self._end_pair()
+        self._layers.show_comparison((), beside=False)
         self.screen_changed.emit()
 
-    def forget(self) -> None:
-        """Forget the figures of a study that is left."""
-        for work in (self._comparing, self._reading, self._finding):
-            if work is not None:
-                work.cancel()
+    def _forget(self) -> None:
         self._reset()
+        self._maps.want_previews(True)
         self.changed.emit()
         self.screen_changed.emit()

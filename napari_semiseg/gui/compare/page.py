@@ -39,7 +39,8 @@ from napari_semiseg.gui.widgets.controls import (
 )
 
 if TYPE_CHECKING:
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.compare.comparing import ComparingRuns
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
 
 Choice = tuple[str, str, int | str | None]
 """Colour, text and data of an item of a combo box; the colour may be empty."""
@@ -59,23 +60,30 @@ class ComparePage(QWidget):
 
     Parameters
     ----------
-    session : Session
-        What to show and to act on.
+    open_study : OpenStudy
+        The study whose runs are compared.
+    comparing : ComparingRuns
+        The comparison.
+    is_training : callable
+        Whether a run is being trained.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(
+        self, open_study: OpenStudy, comparing: ComparingRuns, is_training: Callable[[], bool]
+    ) -> None:
         super().__init__()
-        self._session = session
-        self._comparing = session.comparing
+        self._open = open_study
+        self._comparing = comparing
+        self._is_training = is_training
         self._make_choice()
         self._make_figures()
         self._make_view()
         self._lay_out()
         self._comparing.changed.connect(self.refresh)
         self._comparing.screen_changed.connect(self._refresh_view)
-        session.job_changed.connect(self._refresh_actions)
-        session.records_changed.connect(self._on_records)
-        session.study_changed.connect(self.refresh)
+        open_study.job_changed.connect(self._refresh_actions)
+        open_study.records_changed.connect(self._on_records)
+        open_study.study_changed.connect(self.refresh)
         self.refresh()
 
     def _make_choice(self) -> None:
@@ -199,14 +207,14 @@ class ComparePage(QWidget):
         for part in (self.runs, self.measure_runs):
             part.setVisible(runs)
         self.results.setVisible(runs and comparison is not None and bool(comparison.held_out))
-        self.runs.show_runs(comparison, self._session.records.classes)
+        self.runs.show_runs(comparison, self._open.records.classes)
         self._fill_choices(columns)
         self.verdicts.setText("\n".join(f"{each.letter} · {each.verdict}" for each in columns))
         self.verdicts.setVisible(bool(columns))
         notes = () if comparison is None else comparison.notes
         self.notes.setText("\n".join(notes))
         self.notes.setVisible(bool(notes))
-        classes, structure = self._session.records.classes, self._comparing.structure
+        classes, structure = self._open.records.classes, self._comparing.structure
         self.table.show_columns(columns, classes, structure)
         self._refresh_plot(columns)
         self._refresh_actions()
@@ -216,7 +224,7 @@ class ComparePage(QWidget):
         comparing = self._comparing
         _fill(self.yardstick, [("", TWINS, None), *_choices(columns)], comparing.yardstick)
         structures: list[Choice] = [("", ALL_STRUCTURES, None)]
-        structures += [(i.colour, i.name, i.value) for i in self._session.records.classes]
+        structures += [(i.colour, i.name, i.value) for i in self._open.records.classes]
         _fill(self.structure, structures, comparing.structure)
         self.measure.setCurrentIndex(self.measure.findData(comparing.measure))
 
@@ -234,8 +242,8 @@ class ComparePage(QWidget):
         self.plot.show_groups(groups, info.heading, info.digits, info.unit)
 
     def _refresh_actions(self) -> None:
-        comparison, session = self._comparing.comparison, self._session
-        missing = why_not_compare(session.records, session.training.active)
+        comparison = self._comparing.comparison
+        missing = why_not_compare(self._open.records, self._is_training())
         self.missing.setText(missing or "")
         self.missing.setVisible(missing is not None)
         waiting = () if comparison is None else comparison.to_measure
@@ -278,7 +286,7 @@ class ComparePage(QWidget):
         pair = self._comparing.pair
         if pair is None:
             return ""
-        found, classes = pair.differences, self._session.records.classes
+        found, classes = pair.differences, self._open.records.classes
         of = next((f"of {item.name} " for item in classes if item.value == found.structure), "")
         return (
             f"Filled: your label. Outlines: the runs. They differ in {found.millilitres:.2f} mL "

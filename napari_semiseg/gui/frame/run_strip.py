@@ -21,8 +21,8 @@ from napari_semiseg.gui.widgets.controls import (
 )
 
 if TYPE_CHECKING:
-    from napari_semiseg.gui.session import Session
-    from napari_semiseg.gui.train.training import TrainingProgress
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.train.training import TrainingDesk, TrainingProgress
 
 
 def training_text(progress: TrainingProgress, state: str) -> str:
@@ -63,45 +63,40 @@ class _Row(QWidget):
 
 
 class RunStrip(QWidget):
-    """Training and the long job under way, each with its buttons.
+    """Training and the long job under way, each with its buttons."""
 
-    Parameters
-    ----------
-    session : Session
-        What is under way.
-    """
-
-    def __init__(self, session: Session) -> None:
+    def __init__(self, open_study: OpenStudy, training: TrainingDesk) -> None:
         super().__init__()
-        self._session = session
+        self._open = open_study
+        self._training = training
         self.training = _Row("training")
         self.pause = button(
             "Pause", "Pause after this step and free the graphics card.", self._pause
         )
         self.stop = button(
-            "Stop", "Stop after this step; what was learnt so far is kept.", session.training.stop
+            "Stop", "Stop after this step; what was learnt so far is kept.", training.stop
         )
         for widget in (self.pause, self.stop):
             self.training.row.addWidget(widget)
         self.job = _Row("the work under way")
-        self.cancel = button("Stop", "Stop this; what is done so far is kept.", session.stop_job)
+        self.cancel = button("Stop", "Stop this; what is done so far is kept.", open_study.stop_job)
         self.job.row.addWidget(self.cancel)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 4)
         layout.addWidget(self.training)
         layout.addWidget(self.job)
-        session.training.changed.connect(self.refresh)
-        session.training.told.connect(self._tell)
-        session.job_changed.connect(self.refresh)
+        training.changed.connect(self.refresh)
+        training.told.connect(self._tell)
+        open_study.job_changed.connect(self.refresh)
         self.refresh()
 
     def _tell(self, sentence: str) -> None:
-        study = self._session.study
+        study = self._open.study
         notify(self, "Training" if study is None else study.name, sentence)
 
     def refresh(self) -> None:
         """Show what is under way now."""
-        training, job = self._session.training, self._session.job
+        training, job = self._training, self._open.job
         self.training.setVisible(training.active)
         self.job.setVisible(job is not None)
         self.setVisible(training.active or job is not None)
@@ -112,7 +107,7 @@ class RunStrip(QWidget):
             self.job.set_share(job.share)
 
     def _show_training(self) -> None:
-        progress, state = self._session.training.progress, self._session.training.state
+        progress, state = self._training.progress, self._training.state
         self.training.text.setText(training_text(progress, state))
         before_steps = not progress.step
         self.training.set_share(progress.preparing_share if before_steps else progress.share)
@@ -123,7 +118,7 @@ class RunStrip(QWidget):
         allow(self.stop, stopping)
 
     def _pause(self) -> None:
-        if self._session.training.state in ("paused", "pausing"):
-            self._session.training.resume()
+        if self._training.state in ("paused", "pausing"):
+            self._training.resume()
         else:
-            self._session.training.pause()
+            self._training.pause()

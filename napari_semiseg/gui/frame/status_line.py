@@ -16,7 +16,9 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_semiseg.gui.widgets.controls import caption, how_long_ago
 
 if TYPE_CHECKING:
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.label.labelling import Labelling
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.train.training import TrainingDesk
 
 RENEW_MILLISECONDS = 2000
 GIBIBYTE = 2**30
@@ -24,17 +26,13 @@ NOTICE = "For research use only — not a medical device"
 
 
 class StatusLine(QWidget):
-    """Device, memory and last save, and what the program must not be used for.
+    """Device, memory and last save, and what the program must not be used for."""
 
-    Parameters
-    ----------
-    session : Session
-        What to tell about.
-    """
-
-    def __init__(self, session: Session) -> None:
+    def __init__(self, open_study: OpenStudy, labelling: Labelling, training: TrainingDesk) -> None:
         super().__init__()
-        self._session = session
+        self._open = open_study
+        self._saving = labelling.saving
+        self._training = training
         self.text = caption(faint=True)
         self.text.setAccessibleName("Status")
         self.text.setToolTip("Where it computes · memory in use · when the label was saved.")
@@ -48,8 +46,8 @@ class StatusLine(QWidget):
         self._timer.setInterval(RENEW_MILLISECONDS)
         self._timer.timeout.connect(self.refresh)
         self._timer.start()
-        session.labelling.saved_changed.connect(self.refresh)
-        session.engine_loaded.connect(self.refresh)
+        labelling.saving.changed.connect(self.refresh)
+        open_study.engine_loaded.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
@@ -57,15 +55,15 @@ class StatusLine(QWidget):
         self.text.setText(" · ".join(filter(None, (self._device(), self._memory(), self._saved()))))
 
     def _device(self) -> str:
-        machine = self._session.machine
+        machine = self._open.machine
         return "" if machine is None else machine.device_name
 
     def _memory(self) -> str:
-        machine = self._session.machine
+        machine = self._open.machine
         torch = sys.modules.get("torch")
         if machine is not None and machine.device == "cuda" and torch is not None:
             # asked only during training: the question itself would take memory on the card
-            if not self._session.training.active:
+            if not self._training.active:
                 return ""
             free, total = torch.cuda.mem_get_info()
             return f"{(total - free) / GIBIBYTE:.1f} of {total / GIBIBYTE:.0f} GB"
@@ -74,11 +72,11 @@ class StatusLine(QWidget):
         return f"{used:.1f} of {memory.total / GIBIBYTE:.0f} GB"
 
     def _saved(self) -> str:
-        labelling = self._session.labelling
-        if labelling.unsaved:
+        saving = self._saving
+        if saving.under_way:
             return "saving…"
-        if labelling.not_saved:
+        if saving.failed:
             return "not saved"
-        if labelling.saved_at is None:
+        if saving.saved_at is None:
             return ""
-        return f"saved {how_long_ago(time.time() - labelling.saved_at)}"
+        return f"saved {how_long_ago(time.time() - saving.saved_at)}"

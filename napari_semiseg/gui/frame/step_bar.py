@@ -15,7 +15,8 @@ from napari_semiseg.gui.open_study.advice import PAGES, step_captions
 from napari_semiseg.gui.widgets.controls import describe
 
 if TYPE_CHECKING:
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.train.training import TrainingDesk
 
 _TOOLTIPS = (
     "The scans of the study and the structures to mark in them.",
@@ -31,11 +32,6 @@ MARGINS = 6  # of a button's text, left and right together
 class StepBar(QWidget):
     """Five buttons of which one is checked.
 
-    Parameters
-    ----------
-    session : Session
-        Its records say what is missing.
-
     Attributes
     ----------
     chosen : Signal(int)
@@ -44,9 +40,10 @@ class StepBar(QWidget):
 
     chosen = Signal(int)
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, open_study: OpenStudy, training: TrainingDesk) -> None:
         super().__init__()
-        self._session = session
+        self._open = open_study
+        self._training = training
         self._group = QButtonGroup(self)
         self.buttons: list[QPushButton] = []
         self._captions: tuple[str, ...] = ()
@@ -66,8 +63,8 @@ class StepBar(QWidget):
             self.buttons.append(step)
             layout.addWidget(step)
         self._group.idClicked.connect(self.chosen)
-        session.records_changed.connect(self.refresh)
-        session.training.changed.connect(self.refresh)
+        open_study.records_changed.connect(self.refresh)
+        training.changed.connect(self.refresh)
         self.refresh()
 
     def choose(self, index: int) -> None:
@@ -76,7 +73,7 @@ class StepBar(QWidget):
 
     def refresh(self) -> None:
         """Say what each step still lacks."""
-        captions = step_captions(self._session.records, self._session.training.active)
+        captions = step_captions(self._open.records, self._training.active)
         if captions == self._captions:
             return
         self._captions = captions

@@ -27,5 +27,5 @@ def open_viewer(study: Path) -> None:
         ) from problem
     viewer = napari.Viewer(title="napari")
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
-    widget.session.open_study(study)
+    widget.session.open_study.open(study)
     napari.run()

@@ -148,7 +148,7 @@ def open_dock(study: Path | None = None) -> bool:
         return False
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
     if study is not None:
-        widget.session.open_study(study)
+        widget.session.open_study.open(study)
     return True
 
 

@@ -1,6 +1,6 @@
 """The Label page: which scan and slice, which class, how the brush paints, and what is finished.
 
-The page shows the labelling part of the session; its tools are in `label_tools`. Main thread only.
+Main thread only; the tools are in `panels`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ from napari_semiseg.gui.widgets.controls import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.label.labelling import Labelling
+    from napari_semiseg.gui.label.suggesting import Suggesting
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
 
 MOST_KEYS = 9
 RENEW_MILLISECONDS = 2000
@@ -51,36 +54,39 @@ NO_SCAN = "No scan is on the screen: choose one above."
 
 
 class LabelPage(QWidget):
-    """The scan on the screen, its classes and its state.
+    """The scan on the screen, its classes and its state."""
 
-    Parameters
-    ----------
-    session : Session
-        What to show and to act on.
-    """
-
-    def __init__(self, session: Session) -> None:
+    def __init__(
+        self,
+        open_study: OpenStudy,
+        on_show: CaseOnShow,
+        labelling: Labelling,
+        suggesting: Suggesting,
+    ) -> None:
         super().__init__()
-        self._session = session
-        self._labelling = session.labelling
+        self._open = open_study
+        self._on_show = on_show
+        self._labelling = labelling
+        self._slices = labelling.slices
+        self._saving = labelling.saving
         self._classes: tuple[ClassInfo, ...] = ()
         self._listed: list[tuple[str, CaseState]] = []
         self._icons = {state: state_icon(state) for state in CaseState}
         self._brushes = QButtonGroup(self)
         self._brushes.setExclusive(False)
         self._make_case_row()
-        self._make_tools()
+        self._make_tools(suggesting)
         self._make_state()
         self._lay_out()
         for signal in (
-            session.records_changed,
-            self._labelling.shown_changed,
-            self._labelling.saved_changed,
+            open_study.records_changed,
+            on_show.shown_changed,
+            self._saving.changed,
         ):
             signal.connect(self.refresh)
-        self._labelling.brush_changed.connect(self._refresh_brush)
-        self._no_slices = self._labelling.slices.no_slices
-        self._labelling.slices.changed.connect(self._on_slices)
+        labelling.brush_changed.connect(self._refresh_brush)
+        self._no_slices = self._slices.no_slices
+        self._slices.changed.connect(self._on_slices)
         self._timer = QTimer(self)
         self._timer.setInterval(RENEW_MILLISECONDS)
         self._timer.timeout.connect(self._renew_state)
@@ -101,11 +107,11 @@ class LabelPage(QWidget):
         self.case.setMinimumContentsLength(8)
         self.case.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         describe(self.case, "Scan", "The scan on the screen.")
-        self.case.activated.connect(lambda row: self._labelling.show_case(self.case.itemText(row)))
+        self.case.activated.connect(lambda row: self._on_show.show(self.case.itemText(row)))
 
-    def _make_tools(self) -> None:
-        self.suggestions = SuggestionPanel(self._session)
-        self.slices = SlicePanel(self._labelling)
+    def _make_tools(self, suggesting: Suggesting) -> None:
+        self.suggestions = SuggestionPanel(self._open, suggesting)
+        self.slices = SlicePanel(self._on_show, self._slices)
         self.brushes = QWidget()
         self.brush = BrushPanel(self._labelling)
         self.brush_size = self.brush.diameter
@@ -155,14 +161,14 @@ class LabelPage(QWidget):
 
     def keys(self) -> dict[str, Callable[[], None]]:
         """Return the keys that act on the image while this page is on show."""
-        values = [0, *(item.value for item in self._session.records.classes)][: MOST_KEYS + 1]
+        values = [0, *(item.value for item in self._open.records.classes)][: MOST_KEYS + 1]
         keys: dict[str, Callable[[], None]] = {
             str(index): partial(self._labelling.paint_with, value)
             for index, value in enumerate(values)
         }
         return keys | {
             "M": self.mark,
-            "D": self._labelling.slices.mark_current,
+            "D": self._slices.mark_current,
             "S": self.brush.switch_shape,
             "W": self.brush.switch_limits,
             "I": self._labelling.tools.interpolate,
@@ -174,8 +180,8 @@ class LabelPage(QWidget):
 
     def refresh(self) -> None:
         """Show the scan on the screen and its state."""
-        if self._session.records.classes != self._classes:
-            self._classes = self._session.records.classes
+        if self._open.records.classes != self._classes:
+            self._classes = self._open.records.classes
             self._fill_brushes()
         self._refresh_cases()
         self._refresh_state()
@@ -188,8 +194,8 @@ class LabelPage(QWidget):
             self.state.setText(self._state_text())
 
     def _refresh_cases(self) -> None:
-        cases = self._session.records.cases
-        shown = self._labelling.reading or self._labelling.shown
+        cases = self._open.records.cases
+        shown = self._on_show.reading or self._on_show.name
         self.case.blockSignals(True)
         listed = [(case.name, case.state) for case in cases]
         if listed != self._listed:
@@ -209,11 +215,11 @@ class LabelPage(QWidget):
         allow(self.next, empty or last)
 
     def _refresh_state(self) -> None:
-        case = self._labelling.case
+        case = self._on_show.case
         self.state.setText(self._state_text())
         reason = NO_SCAN if case is None else None
         finished = case is not None and case.hidden_state is CaseState.LABELLED
-        if case is not None and not case.has_label and not self._labelling.unsaved:
+        if case is not None and not case.has_label and not self._saving.under_way:
             reason = "Nothing is painted yet: choose a class and paint first."
         self.done.setText("Back to &in progress" if finished else "&Mark as labelled")
         allow(self.done, reason)
@@ -223,18 +229,18 @@ class LabelPage(QWidget):
         allow(self.restore, "There is no earlier version of this label." if no_previous else None)
 
     def _state_text(self) -> str:
-        if self._labelling.reading is not None:
-            return f"Reading {self._labelling.reading}…"
-        case = self._labelling.case
+        if self._on_show.reading is not None:
+            return f"Reading {self._on_show.reading}…"
+        case = self._on_show.case
         if case is None:
             return ""
         parts = [case.state.value.capitalize()]
-        if self._labelling.unsaved:
+        if self._saving.under_way:
             parts.append("saving…")
-        elif self._labelling.not_saved:
+        elif self._saving.failed:
             parts.append("not saved, kept for another try")
-        elif self._labelling.saved_at is not None:
-            parts.append(f"saved {how_long_ago(time.time() - self._labelling.saved_at)}")
+        elif self._saving.saved_at is not None:
+            parts.append(f"saved {how_long_ago(time.time() - self._saving.saved_at)}")
         elif case.label_saved_at is not None:
             saved = datetime.fromisoformat(case.label_saved_at).astimezone()
             parts.append(f"saved {saved:%d %b %Y, %H:%M}")
@@ -282,7 +288,7 @@ class LabelPage(QWidget):
 
     def _on_slices(self) -> None:
         """Refresh the tools where the view has come to cut slices, or none: not for every slice."""
-        reason = self._labelling.slices.no_slices
+        reason = self._slices.no_slices
         if reason != self._no_slices:
             self._no_slices = reason
             self._refresh_brush()
@@ -293,9 +299,9 @@ class LabelPage(QWidget):
 
     def _refresh_brush(self) -> None:
         value = self._labelling.brush_value
-        reason = None if self._labelling.shown is not None else NO_SCAN
-        if reason is None and self._session.layers.label_layer is None:
-            reason = self._labelling.slices.no_slices
+        reason = None if self._on_show.name is not None else NO_SCAN
+        if reason is None and self._on_show.layers.label_layer is None:
+            reason = self._slices.no_slices
         for brush in self._brushes.buttons():
             check(brush, self._brushes.id(brush) == value)
             allow(brush, reason)
@@ -306,12 +312,12 @@ class LabelPage(QWidget):
 
     def _in_hand(self) -> int | None:
         """Return the class that tools act on: the one the brush has, also while it is put away."""
-        layer = self._session.layers.label_layer
+        layer = self._on_show.layers.label_layer
         return None if layer is None else int(layer.selected_label)
 
     def mark(self) -> None:
         """Mark the label as finished, or as in progress again."""
-        case = self._labelling.case
+        case = self._on_show.case
         if case is None:
             return
         if case.hidden_state is CaseState.LABELLED:
@@ -320,7 +326,7 @@ class LabelPage(QWidget):
             self._labelling.mark_labelled()
 
     def _show_previous(self) -> None:
-        self._labelling.show_neighbour(-1)
+        self._on_show.show_neighbour(-1)
 
     def _show_next(self) -> None:
-        self._labelling.show_neighbour(1)
+        self._on_show.show_neighbour(1)

@@ -1,6 +1,6 @@
 """The tools of the Label page: the slices and their marks, how the brush paints, the whole class.
 
-Two groups of controls that show and change `gui.slice_progress` and `gui.label_tools`; the page puts
+Two groups of controls that show and change `SlicesOnShow` and `LabelTools`; the page puts
 them around the buttons of the classes. Main thread only.
 """
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_semiseg.gui.label.labelling import Labelling
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
+    from napari_semiseg.gui.viewer.slices_on_show import SlicesOnShow
 
 WIDEST_INTENSITY = 1e6
 COARSE_CONTRAST = 50.0
@@ -37,18 +39,12 @@ COARSE_CONTRAST = 50.0
 
 
 class SlicePanel(QWidget):
-    """The slice strip with its words and the button that marks a slice as done.
+    """The slice strip with its words and the button that marks a slice as done."""
 
-    Parameters
-    ----------
-    labelling : Labelling
-        What to show and to act on.
-    """
-
-    def __init__(self, labelling: Labelling) -> None:
+    def __init__(self, on_show: CaseOnShow, slices: SlicesOnShow) -> None:
         super().__init__()
-        self._labelling = labelling
-        self._slices = slices = labelling.slices
+        self._on_show = on_show
+        self._slices = slices
         self.strip = SliceStrip(slices)
         self.words = caption(faint=True)
         self.words.setAccessibleName("Slice on the screen")
@@ -74,7 +70,7 @@ class SlicePanel(QWidget):
 
     def refresh(self) -> None:
         """Show the slices as they are now."""
-        slices, case = self._slices, self._labelling.case
+        slices, case = self._slices, self._on_show.case
         reason = slices.reason_against_marking()
         current = slices.current
         self.strip.refresh(reason if current is None else None)
@@ -91,7 +87,7 @@ class SlicePanel(QWidget):
 
     def _meaning(self) -> str:
         """Return what the marks, or that there are none, mean for training."""
-        case = self._labelling.case
+        case = self._on_show.case
         if case is None:
             return ""
         if case.done_slices is not None:
@@ -283,7 +279,7 @@ class ClassPanel(QWidget):
             "Which holes",
             "Holes within each slice of the view, or only what is closed in all three directions.",
         )
-        self.holes.currentIndexChanged.connect(lambda _: self._tools.tell_of_change())
+        self.holes.currentIndexChanged.connect(lambda _: self._tools.changed.emit())
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)

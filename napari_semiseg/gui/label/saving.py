@@ -10,11 +10,11 @@ only; used by `labelling`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from psygnal import Signal
 
 from napari_semiseg.engine.review.time_ledger import Work, WorkClock
 from napari_semiseg.engine.study import CaseState, Study
@@ -23,7 +23,8 @@ from napari_semiseg.gui.viewer.label_edits import checksum
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.viewer.case_on_show import Arrival, CaseOnShow
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,23 +46,21 @@ class LabelToShow:
 class LabelSaving:
     """Keeps the label on the screen and the one on the disk alike.
 
-    Parameters
-    ----------
-    session : Session
-        The session whose study is saved to.
-    told : callable
-        Called when a save begins or ends.
-
     Attributes
     ----------
     saved_at : float or None
         ``time.time()`` of the last save of the case on the screen in this session.
     failed : bool
         Whether the last save was refused, and its strokes wait for another try.
+    changed : psygnal.Signal
+        Emitted when a save begins or ends.
     """
 
-    def __init__(self, session: Session, told: Callable[[], None]) -> None:
-        self._session, self._told = session, told
+    changed = Signal()
+
+    def __init__(self, open_study: OpenStudy, on_show: CaseOnShow) -> None:
+        self._open = open_study
+        self._layers = on_show.layers
         self.saved_at: float | None = None
         self.failed = False
         self._name: str | None = None
@@ -72,17 +71,25 @@ class LabelSaving:
         self._on_their_way: list[tuple[str, Strokes]] = []
         self._refused: list[tuple[str, Strokes]] = []
         self._clock = WorkClock()
+        self._read: LabelToShow | None = None
+        self._layers.label_edited.connect(self._on_stroke)
+        on_show.label_read.connect(self._on_read)
+        on_show.label_shown.connect(self._on_shown)
+        open_study.about_to_work.connect(self.flush)
 
     @property
     def under_way(self) -> bool:
         """Whether strokes are on their way to the disk."""
         return bool(self._on_their_way)
 
-    def version_of(self, name: str) -> LabelVersion:
-        """Return what is known of the label of a case that is read next."""
-        return self._version if name == self._name else LabelVersion()
+    def _on_read(self, arrival: Arrival) -> None:
+        case = arrival.opened.case
+        self._read = self._with_strokes(case.name, arrival.label, case.geometry.shape)
+        arrival.label = self._read.painted
 
-    def to_show(self, name: str, label: np.ndarray | None, shape: tuple[int, ...]) -> LabelToShow:
+    def _with_strokes(
+        self, name: str, label: np.ndarray | None, shape: tuple[int, ...]
+    ) -> LabelToShow:
         """Lay the strokes that the disk does not have yet over a label that was just read."""
         stored = painted = np.zeros(shape, np.uint8) if label is None else label
         for case, strokes in self._on_their_way:
@@ -104,21 +111,26 @@ class LabelSaving:
             return None
         return Strokes(np.asarray(layer.data), stored)
 
-    def watch(
-        self, name: str, layer: Labels | None, shown: LabelToShow, version: LabelVersion
-    ) -> None:
+    def _on_shown(self, arrival: Arrival | None) -> None:
         """Save what is painted in a layer from now on; strokes that it came with are saved first."""
+        shown, self._read = self._read, None
+        if arrival is None or shown is None:
+            self._let_go()
+            return
+        case, layer = arrival.opened.case, self._layers.label_layer
+        name = case.name
         if name != self._name:
             self.saved_at = None
-        self._name, self._layer, self._version = name, layer, version
+        self._name, self._layer = name, layer
+        self._version = LabelVersion(case.label_version)
         self._stored = shown.stored
         alike = shown.painted is None or shown.painted is shown.stored
         self._checksum = checksum(layer.data) if layer is not None and alike else None
         self._clock.open(name, time.monotonic())
         self.flush()
 
-    def let_go(self) -> None:
-        """Save what was painted and watch nothing any more: the study is left."""
+    def _let_go(self) -> None:
+        """Save what was painted and watch nothing any more."""
         self.flush()
         self._try_again()
         self._clock.open(None, time.monotonic())
@@ -126,7 +138,7 @@ class LabelSaving:
         self._version, self.failed = LabelVersion(), False
         self._on_their_way, self._refused = [], []
 
-    def note_stroke(self) -> None:
+    def _on_stroke(self) -> None:
         """Save a stroke that was just made, at once or with the next ones."""
         self._clock.edit(time.monotonic())
         if not self._on_their_way:
@@ -135,7 +147,7 @@ class LabelSaving:
     def flush(self) -> None:
         """Send what was painted since the last save on its way to the disk."""
         name, layer, stored = self._name, self._layer, self._stored
-        if self._session.study is None or name is None or layer is None or stored is None:
+        if self._open.study is None or name is None or layer is None or stored is None:
             return
         now = checksum(layer.data)
         if now == self._checksum:
@@ -145,14 +157,14 @@ class LabelSaving:
         self._send(name, Strokes(self._stored, stored), self._version, self._clock.take())
 
     def _send(self, name: str, strokes: Strokes, version: LabelVersion, work: Work) -> None:
-        study = self._session.study
+        study = self._open.study
         self._on_their_way.append((name, strokes))
-        self._session.change(
+        self._open.record(
             lambda study: keep_label(study, name, strokes, version, work),
             lambda merged: self._on_saved(name, strokes, merged),
             lambda sentence: self._on_failed(study, name, strokes, work, sentence),
         )
-        self._told()
+        self.changed.emit()
 
     def _arrived(self, strokes: Strokes) -> None:
         self._on_their_way = [item for item in self._on_their_way if item[1] is not strokes]
@@ -166,14 +178,14 @@ class LabelSaving:
                 self._take_in(merged)
         self._try_again()
         self.flush()
-        self._told()
+        self.changed.emit()
 
     def _take_in(self, label: np.ndarray) -> None:
         """Show what a label has become that was changed by others too."""
         layer = self._layer
         if self._name is None or layer is None or layer.data.shape != label.shape:
             return
-        shown = self.to_show(self._name, label, label.shape)
+        shown = self._with_strokes(self._name, label, label.shape)
         layer.data[...] = shown.stored if shown.painted is None else shown.painted
         layer.refresh()
         self._stored, self._checksum = shown.stored, checksum(shown.stored)
@@ -182,7 +194,7 @@ class LabelSaving:
         self, study: object, name: str, strokes: Strokes, work: Work, sentence: str
     ) -> None:
         self._arrived(strokes)
-        if study is self._session.study:
+        if study is self._open.study:
             self.failed = True
             self._clock.put_back(name, work)
             if name == self._name and self._stored is not None:
@@ -192,13 +204,13 @@ class LabelSaving:
                 self._checksum = None
             else:
                 self._refused.append((name, strokes))
-        self._session.tell_problem(f"The label of {name} was not saved. {sentence}")
-        self._told()
+        self._open.tell_problem(f"The label of {name} was not saved. {sentence}")
+        self.changed.emit()
 
     def _try_again(self) -> None:
         waiting, self._refused = self._refused, []
         for name, strokes in waiting:
-            if self._session.records.case(name) is None:
+            if self._open.records.case(name) is None:
                 continue  # the scan was taken out of the study
             self._send(name, strokes, LabelVersion(), Work(0.0, 0))
 

@@ -17,7 +17,7 @@ from napari_semiseg.gui.viewer.slices_on_show import slice_words
 from napari_semiseg.gui.widgets.controls import allow, describe
 
 if TYPE_CHECKING:
-    from napari_semiseg.gui.viewer.slices_on_show import SliceProgress
+    from napari_semiseg.gui.viewer.slices_on_show import SlicesOnShow
 
 HEIGHT = 30
 MARKER = 6.0
@@ -42,11 +42,11 @@ class SliceStrip(QWidget):
 
     Parameters
     ----------
-    slices : SliceProgress
+    slices : SlicesOnShow
         What to show and to act on.
     """
 
-    def __init__(self, slices: SliceProgress) -> None:
+    def __init__(self, slices: SlicesOnShow) -> None:
         super().__init__()
         self._slices = slices
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

@@ -1,6 +1,6 @@
-"""The suggesting part of the session: which scans to label next, and where to begin in each.
+"""Suggesting which scans to label next, and where to begin in each.
 
-Looking through the scans is a long job of the session, with its progress and stop in the run strip.
+Looking through the scans is a long job, with its progress and stop in the run strip.
 Main thread only, but for `look_for_suggestions`.
 """
 
@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from napari_semiseg.engine.drained import Drained
 from napari_semiseg.engine.study import Case, Study
 from napari_semiseg.gui.open_study.records import JobStep
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.review.slices import SliceNeed
     from napari_semiseg.engine.review.suggestions import Suggestion
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
+    from napari_semiseg.gui.viewer.slices_on_show import SlicesOnShow
 
 MOST = 3
 """How many scans are suggested at once."""
@@ -51,23 +54,15 @@ def look_for_suggestions(
     from napari_semiseg.engine.review.suggestions import suggest_cases
 
     yield JobStep(None, "loading the network")
-    looking = suggest_cases(study, run, MOST, axis=axis)
-    while True:
-        try:
-            step = next(looking)
-        except StopIteration as finished:
-            return finished.value
+    looking = Drained(suggest_cases(study, run, MOST, axis=axis))
+    for step in looking:
         share = (step.index + step.share) / step.total
         yield JobStep(share, f"{step.case} ({step.index + 1} of {step.total})")
+    return looking.result
 
 
 class Suggesting:
     """The scans that are suggested to label next.
-
-    Parameters
-    ----------
-    session : Session
-        The session that this is a part of.
 
     Attributes
     ----------
@@ -79,21 +74,24 @@ class Suggesting:
 
     changed = Signal()
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, open_study: OpenStudy, on_show: CaseOnShow, slices: SlicesOnShow) -> None:
+        self._open = open_study
+        self._on_show = on_show
+        self._slices = slices
+        open_study.leaving.connect(self.forget)
         self.run: str | None = None
         self._found: list[Suggestion] = []
 
     @property
     def suggestions(self) -> list[Suggestion]:
         """The suggested scans that nobody has begun to label since, the best first."""
-        records = self._session.records
+        records = self._open.records
         cases = {item.case: records.case(item.case) for item in self._found}
         return [item for item in self._found if _is_candidate(cases[item.case])]
 
     def reason_against(self) -> str | None:
         """Return why no scans can be suggested; None if they can."""
-        records, job = self._session.records, self._session.job
+        records, job = self._open.records, self._open.job
         if job is not None:
             return f"{job.title} is under way: wait, or stop it below."
         if not records.cases:
@@ -109,17 +107,15 @@ class Suggesting:
 
     def look(self) -> None:
         """Look through the scans with the newest run that can predict."""
-        session = self._session
-        run = session.records.usable_run
-        if session.study is None or run is None or self.reason_against() is not None:
+        study, run = self._open.study, self._open.records.usable_run
+        if study is None or run is None or self.reason_against() is not None:
             return
-        session.labelling.flush()
-        session.start_job(
+        self._open.start_job(
             "Looking for scans to label",
             look_for_suggestions,
-            session.study,
+            study,
             run.identifier,
-            session.labelling.slices.axis,
+            self._slices.axis,
             done=partial(self._on_found, run.identifier),
         )
 
@@ -131,11 +127,11 @@ class Suggesting:
         """Show a suggested scan at the slice to begin with."""
         need = next(iter(suggestion.slices), None)
         then = None if need is None else partial(self._show_slice, suggestion.case, need)
-        self._session.labelling.show_case(suggestion.case, then)
+        self._on_show.show(suggestion.case, then)
 
     def _show_slice(self, name: str, need: SliceNeed) -> None:
-        slices, dims = self._session.labelling.slices, self._session.layers.dims
-        if name != self._session.labelling.shown or dims.ndim != 3:
+        slices, dims = self._slices, self._on_show.layers.dims
+        if name != self._on_show.name or dims.ndim != 3:
             return
         if slices.axis != need.axis:
             dims.ndisplay = 2

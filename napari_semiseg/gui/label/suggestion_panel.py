@@ -12,24 +12,18 @@ from napari_semiseg.gui.widgets.controls import allow, button, caption
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.review.suggestions import Suggestion
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.label.suggesting import Suggesting
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
 
 ALL_BEGUN = "All suggested scans are begun or labelled: ask again."
 
 
 class SuggestionPanel(QWidget):
-    """The button that asks, and the suggested scans with their reasons.
+    """The button that asks, and the suggested scans with their reasons."""
 
-    Parameters
-    ----------
-    session : Session
-        What to show and to act on.
-    """
-
-    def __init__(self, session: Session) -> None:
+    def __init__(self, open_study: OpenStudy, suggesting: Suggesting) -> None:
         super().__init__()
-        self._session = session
-        self._suggesting = session.suggesting
+        self._suggesting = suggesting
         self._listed: tuple[Suggestion, ...] = ()
         self.ask = button(
             "What to label ne&xt?",
@@ -49,7 +43,7 @@ class SuggestionPanel(QWidget):
         self._column.addLayout(row)
         self._column.addWidget(self._rows)
         self._column.addWidget(self.note)
-        for signal in (session.records_changed, session.job_changed, self._suggesting.changed):
+        for signal in (open_study.records_changed, open_study.job_changed, suggesting.changed):
             signal.connect(self.refresh)
         self._fill()
         self.refresh()

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from psygnal import Signal
 
 from napari_semiseg.engine.volumes.label_editing import (
     LabelEdit,
@@ -25,8 +26,9 @@ from napari_semiseg.gui.label.stroke_window import StrokeWindow
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
-    from napari_semiseg.gui.label.labelling import Labelling
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.viewer.case_on_show import Arrival, CaseOnShow
+    from napari_semiseg.gui.viewer.slices_on_show import SlicesOnShow
 
 BrushShape = Literal["slice", "ball"]
 
@@ -40,13 +42,6 @@ NOTHING_TO_DO = {
 class LabelTools:
     """The brush and the tools for the label on the screen.
 
-    Parameters
-    ----------
-    session : Session
-        The session.
-    labelling : Labelling
-        The part of it that this belongs to; its ``brush_changed`` tells of every change here.
-
     Attributes
     ----------
     shape : {"slice", "ball"}
@@ -55,20 +50,27 @@ class LabelTools:
         Whether painting leaves voxels of other classes alone; the eraser takes any class away.
     working : str or None
         Title of the tool that is computing.
+    changed : psygnal.Signal
+        Emitted after any of these, or what the tools can do, changed.
     """
 
-    def __init__(self, session: Session, labelling: Labelling) -> None:
-        self._session = session
-        self._labelling = labelling
+    changed = Signal()
+
+    def __init__(self, open_study: OpenStudy, on_show: CaseOnShow, slices: SlicesOnShow) -> None:
+        self._open = open_study
+        self._on_show = on_show
+        self._layers = on_show.layers
+        self._slices = slices
         self.shape: BrushShape = "slice"
         self.protects_other_classes = True
         self.working: str | None = None
         self._layer: Labels | None = None
         self._strokes = StrokeWindow(self._intensities)
         self._scan_for_limits: str | None = None
+        on_show.label_shown.connect(self._on_label)
 
-    def attach(self, layer: Labels | None) -> None:
-        """Take the label of the scan that came onto the screen; None when there is none."""
+    def _on_label(self, arrival: Arrival | None) -> None:
+        layer = None if arrival is None else self._layers.label_layer
         former, self._layer = self._layer, layer
         if former is not None:
             for event in (former.events.preserve_labels, former.events.n_edit_dimensions):
@@ -77,7 +79,7 @@ class LabelTools:
                 event.disconnect(self._set_up)
         self._strokes.watch(layer)
         self.working = None
-        if not self._limits_hold_for(self._labelling.shown):
+        if not self._limits_hold_for(self._on_show.name):
             self._strokes.limits = None
         if layer is not None:
             self._set_up()
@@ -92,13 +94,13 @@ class LabelTools:
         """Let the brush paint in the slice or as a ball."""
         self.shape = shape
         self._set_up()
-        self._labelling.brush_changed.emit()
+        self.changed.emit()
 
     def protect_other_classes(self, protect: bool) -> None:
         """Let painting leave voxels of other classes alone, or change them."""
         self.protects_other_classes = protect
         self._set_up()
-        self._labelling.brush_changed.emit()
+        self.changed.emit()
 
     def _set_up(self) -> None:
         """Bring napari's layer in line with what was chosen."""
@@ -121,7 +123,7 @@ class LabelTools:
         if not _erases(layer):
             self.protects_other_classes = bool(layer.preserve_labels)
         self.shape = "ball" if layer.n_edit_dimensions == layer.ndim else "slice"
-        self._labelling.brush_changed.emit()
+        self.changed.emit()
 
     @property
     def voxel_mm(self) -> float | None:
@@ -131,7 +133,7 @@ class LabelTools:
         """
         if self._layer is None:
             return None
-        painted = self._labelling.slices.order[-self._layer.n_edit_dimensions :]
+        painted = self._slices.order[-self._layer.n_edit_dimensions :]
         return float(np.abs(np.asarray(self._layer.scale))[list(painted)].min())
 
     # only some intensities
@@ -144,8 +146,8 @@ class LabelTools:
     def limit_strokes(self, limits: tuple[float, float] | None) -> None:
         """Let strokes change only voxels with an intensity from the lowest to the highest."""
         self._strokes.limits = None if limits is None else (min(limits), max(limits))
-        self._scan_for_limits = self._labelling.shown
-        self._labelling.brush_changed.emit()
+        self._scan_for_limits = self._on_show.name
+        self.changed.emit()
 
     def contrast_on_show(self) -> tuple[float, float] | None:
         """Return the intensities that the scan is shown with, dark to bright; None without one."""
@@ -157,12 +159,12 @@ class LabelTools:
 
     def _limits_hold_for(self, name: str | None) -> bool:
         """Tell whether intensities mean the same in a scan as in the one they were chosen for."""
-        case = self._session.records.case(name)
+        case = self._open.records.case(name)
         # CT numbers are the same everywhere; intensities of MR differ from scan to scan
         return name == self._scan_for_limits or (case is not None and case.modality == "CT")
 
     def _scan(self) -> Image | None:
-        scans = self._session.layers.scans
+        scans = self._layers.scans
         return next((scan for scan in scans if scan.visible), scans[0] if scans else None)
 
     def _intensities(self) -> np.ndarray | None:
@@ -179,8 +181,8 @@ class LabelTools:
         title : str
             A key of `NOTHING_TO_DO`.
         """
-        slices = self._labelling.slices
-        if self._layer is None or self._session.layers.label_layer is None:
+        slices = self._slices
+        if self._layer is None or self._layers.label_layer is None:
             return slices.no_slices or "No scan is on the screen: choose one above."
         if self.working is not None:
             return f"“{self.working}” is at work."
@@ -193,17 +195,13 @@ class LabelTools:
     def reason_against_filling(self, in_3d: bool) -> str | None:
         """Return why holes cannot be filled, in 3D or in each slice; None if they can."""
         reason = self.reason_against("Fill holes")
-        return reason if reason is not None or in_3d else self._labelling.slices.no_slices
-
-    def tell_of_change(self) -> None:
-        """Have all who show these tools look at them again."""
-        self._labelling.brush_changed.emit()
+        return reason if reason is not None or in_3d else self._slices.no_slices
 
     def interpolate(self) -> None:
         """Fill the selected class between its painted slices; finished slices stay as they are."""
-        slices = self._labelling.slices
+        slices = self._slices
         if self._layer is None or slices.axis is None:
-            self._session.tell(slices.no_slices or "")
+            self._open.tell(slices.no_slices or "")
             return
         compute = partial(
             interpolate_between_slices,
@@ -220,10 +218,10 @@ class LabelTools:
 
     def fill_holes(self, in_3d: bool) -> None:
         """Fill what the selected class encloses, in 3D or within each slice of the view."""
-        axis = None if in_3d else self._labelling.slices.axis
+        axis = None if in_3d else self._slices.axis
         reason = self.reason_against_filling(in_3d)
         if reason is not None:
-            self._session.tell(reason)
+            self._open.tell(reason)
             return
         overwrite = not self.protects_other_classes
         self._start("Fill holes", partial(fill_holes, axis=axis, overwrite=overwrite))
@@ -233,9 +231,9 @@ class LabelTools:
         if layer is None or self.reason_against(title) is not None:
             return
         self.working = title
-        self._labelling.brush_changed.emit()
+        self.changed.emit()
         label, class_value = np.array(layer.data), int(layer.selected_label)
-        self._session.background(
+        self._open.background(
             compute,
             label,
             class_value,
@@ -253,14 +251,14 @@ class LabelTools:
             with self._strokes.paused():
                 shown.data_setitem(edit.positions, edit.after)
         else:
-            self._session.tell(NOTHING_TO_DO[title])
-        self._labelling.brush_changed.emit()
+            self._open.tell(NOTHING_TO_DO[title])
+        self.changed.emit()
 
     def _on_failed(self, layer: Labels, sentence: str) -> None:
         if layer is self._layer:
             self.working = None
-            self._session.tell_problem(sentence)
-            self._labelling.brush_changed.emit()
+            self._open.tell_problem(sentence)
+            self.changed.emit()
 
 
 def _erases(layer: Labels) -> bool:

@@ -1,6 +1,6 @@
 """The label on the screen as it was before the last decision or correction, in place of it.
 
-A part of the session's reviewing. What the label was is remembered while the scan is on the screen; for
+What the label was is remembered while the scan is on the screen; for
 changes of another session the previous label of the study stands in. The layer that a person paints in
 is hidden meanwhile and never changed; napari takes no strokes in a hidden one. Main thread only.
 """
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
+from napari_semiseg.gui.open_study.latest import Latest
 from napari_semiseg.gui.viewer.layer_data import label_layer
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
 
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
 
 NO_SCAN = "No scan is on the screen: choose one in the list."
 NO_CHANGE = "The label of this scan was not changed yet: there is nothing before it."
@@ -25,11 +27,6 @@ NO_CHANGE = "The label of this scan was not changed yet: there is nothing before
 
 class BeforeAfter:
     """Shows the label as it was, and as it is.
-
-    Parameters
-    ----------
-    session : Session
-        The session.
 
     Attributes
     ----------
@@ -41,8 +38,10 @@ class BeforeAfter:
 
     changed = Signal()
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, open_study: OpenStudy, on_show: CaseOnShow) -> None:
+        self._open = open_study
+        self._on_show = on_show
+        self._layers = on_show.layers
         self.showing = False
         self._name: str | None = None
         self._layer: Labels | None = None
@@ -50,12 +49,13 @@ class BeforeAfter:
         self._before: np.ndarray | None = None
         self._edited = False
         self._mark: Layer | None = None
-        session.labelling.shown_changed.connect(self._on_shown)
-        session.layers.label_edited.connect(self._on_edited)
+        self._reading = Latest(open_study)
+        on_show.shown_changed.connect(self._on_shown)
+        self._layers.label_edited.connect(self._on_edited)
 
     def _on_shown(self) -> None:
         """Compare a label that was read with the one on the screen before: a decision changed it."""
-        layer, name = self._session.layers.label_layer, self._session.labelling.shown
+        layer, name = self._layers.label_layer, self._on_show.name
         if layer is self._layer:
             return
         self.show(False)
@@ -76,7 +76,7 @@ class BeforeAfter:
 
     def reason_against(self) -> str | None:
         """Return why no label of before can be shown; None if one can."""
-        case = self._session.labelling.case
+        case = self._on_show.case
         if case is None or self._layer is None:
             return NO_SCAN
         known = self._before is not None or case.previous_label_version is not None
@@ -97,7 +97,7 @@ class BeforeAfter:
                 self._read()
 
     def _read(self) -> None:
-        study, name, layer = self._session.study, self._name, self._layer
+        study, name, layer = self._open.study, self._name, self._layer
         if study is None or name is None:
             return
 
@@ -106,18 +106,16 @@ class BeforeAfter:
                 self._before = label
                 self.show(True)
 
-        self._session.background(
-            study.load_previous_label, name, done=read, failed=self._session.tell_problem
-        )
+        self._reading.start(study.load_previous_label, name, done=read)
 
     def _begin(self, before: np.ndarray) -> None:
-        layer, case = self._layer, self._session.labelling.case
+        layer, case = self._layer, self._on_show.case
         if layer is None or case is None:
             return
-        classes = self._session.records.classes
+        classes = self._open.records.classes
         voxels, arguments, kind = label_layer(case.name, before, case.geometry, classes)
         arguments = {**arguments, "name": f"{case.name} label before", "opacity": layer.opacity}
-        self._mark = self._session.layers.add_mark((voxels, arguments, kind))
+        self._mark = self._layers.add_mark((voxels, arguments, kind))
         self._mark.editable = False
         layer.visible = False
         self.showing = True
@@ -127,7 +125,7 @@ class BeforeAfter:
         if not self.showing:
             return
         if self._mark is not None:
-            self._session.layers.remove_mark(self._mark)
+            self._layers.remove_mark(self._mark)
         if self._layer is not None:
             self._layer.visible = True
         self._mark, self.showing = None, False

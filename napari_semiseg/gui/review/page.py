@@ -37,7 +37,11 @@ from napari_semiseg.gui.widgets.controls import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.review.reviewing import Reviewing
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
+    from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
+    from napari_semiseg.gui.viewer.slices_on_show import SlicesOnShow
 
 MAPS = (
     ("prediction", "Prediction", "What the program marks, as outlines."),
@@ -52,18 +56,21 @@ NO_OWN_MAPS = "The run has no maps of its method's own for this scan."
 
 
 class ReviewPage(QWidget):
-    """The list of predictions, their maps, and the buttons to decide.
+    """The list of predictions, their maps, and the buttons to decide."""
 
-    Parameters
-    ----------
-    session : Session
-        What to show and to act on.
-    """
-
-    def __init__(self, session: Session) -> None:
+    def __init__(
+        self,
+        open_study: OpenStudy,
+        on_show: CaseOnShow,
+        maps: MapsOnShow,
+        slices: SlicesOnShow,
+        reviewing: Reviewing,
+    ) -> None:
         super().__init__()
-        self._session = session
-        self._reviewing = session.reviewing
+        self._open = open_study
+        self._on_show = on_show
+        self._maps = maps
+        self._reviewing = reviewing
         self._classes: tuple[ClassInfo, ...] = ()
         self.predict = button(
             "Predic&t the other scans",
@@ -75,24 +82,24 @@ class ReviewPage(QWidget):
         self.table = CaseTable("Predicted scans", with_unsure=True)
         self.table.setMinimumHeight(130)
         self.table.setToolTip("The least trusted come first. Double-click or press Enter to look.")
-        self.table.chosen.connect(self._reviewing.show)
-        self.trust = TrustPanel(session)
+        self.table.chosen.connect(self._maps.show_case)
+        self.trust = TrustPanel(open_study, on_show, reviewing.trust)
         self._make_maps()
         self._make_decisions()
-        self.regions = RegionSection(session)
-        self.sizes = SizeSection(session)
-        self.time = TimePanel(session)
+        self.regions = RegionSection(open_study, on_show, reviewing.regions)
+        self.sizes = SizeSection(open_study, on_show, maps, reviewing.sizes)
+        self.time = TimePanel(open_study, on_show)
         self._lay_out()
         for signal in (
-            session.records_changed,
-            session.job_changed,
-            session.labelling.shown_changed,
-            self._reviewing.maps_changed,
+            open_study.records_changed,
+            open_study.job_changed,
+            on_show.shown_changed,
+            maps.changed,
             self._reviewing.unsure_changed,
             self._reviewing.trust.changed,
         ):
             signal.connect(self.refresh)
-        for moved in (self._reviewing.worst.changed, session.labelling.slices.changed):
+        for moved in (self._reviewing.worst.changed, slices.changed):
             moved.connect(self._refresh_worst)
         self._reviewing.before.changed.connect(self._refresh_before)
         self.refresh()
@@ -102,8 +109,8 @@ class ReviewPage(QWidget):
         for kind, title, tooltip in MAPS:
             box = QCheckBox(title)
             describe(box, f"Show {title.lower()}", tooltip)
-            box.setChecked(kind in self._reviewing.wanted_kinds)
-            box.toggled.connect(lambda wanted, kind=kind: self._reviewing.show_kind(kind, wanted))
+            box.setChecked(kind in self._maps.wanted_kinds)
+            box.toggled.connect(lambda wanted, kind=kind: self._maps.show_kind(kind, wanted))
             self.maps[kind] = box
         self.more_maps = MoreMaps()
         self.more_maps.chosen.connect(self._show_more)
@@ -114,7 +121,7 @@ class ReviewPage(QWidget):
         self.of_class.setMinimumContentsLength(8)
         describe(self.of_class, "Class", "The class whose maps are shown, such as its distance.")
         self.of_class.activated.connect(
-            lambda row: self._reviewing.show_class(self.of_class.itemData(row))
+            lambda row: self._maps.show_class(self.of_class.itemData(row))
         )
 
     def _make_decisions(self) -> None:
@@ -217,7 +224,7 @@ class ReviewPage(QWidget):
 
     def refresh(self) -> None:
         """Show what is predicted and what can be decided."""
-        records, job = self._session.records, self._session.job
+        records, job = self._open.records, self._open.job
         if self.isVisible():
             self._reviewing.measure_missing()
             self._reviewing.trust.judge_missing()
@@ -226,7 +233,7 @@ class ReviewPage(QWidget):
             unsure=self._reviewing.unsure,
             trust=self._reviewing.trust.scores,
         )
-        shown = self._session.labelling.reading or self._session.labelling.shown
+        shown = self._on_show.reading or self._on_show.name
         self.table.select(shown)
         reason = why_not_predict(records, None if job is None else job.title)
         allow(self.predict, reason)
@@ -248,24 +255,24 @@ class ReviewPage(QWidget):
         check(self.before, self._reviewing.before.showing)
 
     def _refresh_maps(self) -> None:
-        there, wanted = self._reviewing.kinds_on_screen(), self._reviewing.wanted_kinds
+        there, wanted = self._maps.kinds(), self._maps.wanted_kinds
         for kind, box in self.maps.items():
             check(box, kind in wanted)
             missing = ONE_ANSWER if kind == "disagreement" and self._has_prediction() else NO_MAP
             allow(box, None if kind in there else missing)
-        own = {kind: item for kind, item in self._reviewing.own_maps.items() if kind in there}
+        own = {kind: item for kind, item in self._maps.own_maps.items() if kind in there}
         missing = NO_OWN_MAPS if self._has_prediction() else NO_MAP
         self.more_maps.offer(own, wanted, None if own else missing)
-        classes = self._session.records.classes
+        classes = self._open.records.classes
         if classes != self._classes:
             self._classes = classes
             self.of_class.clear()
             for item in classes:
                 self.of_class.addItem(swatch(item.colour), item.name, item.value)
-        allow(self.of_class, None if self._reviewing.kinds_a_class() else NO_MAP)
+        allow(self.of_class, None if self._maps.kinds_a_class() else NO_MAP)
 
     def _show_more(self, kind: str, wanted: bool) -> None:
-        self._reviewing.show_kind(kind, wanted)
+        self._maps.show_kind(kind, wanted)
         self._refresh_maps()
 
     def _refresh_decisions(self) -> None:
@@ -277,20 +284,20 @@ class ReviewPage(QWidget):
         allow(self.reason, no_prediction)
         self.why.setText(reason or "")
         self.why.setVisible(reason is not None)
-        none_left = self._reviewing.next_case(self._session.labelling.shown) is None
+        none_left = self._reviewing.next_case(self._on_show.name) is None
         allow(self.next, "No other prediction waits for a decision." if none_left else None)
 
     def _has_prediction(self) -> bool:
-        return self._reviewing.predicted_by is not None
+        return self._maps.predicted_by is not None
 
     def _why_not(self, accepting: bool) -> str | None:
-        case = self._session.labelling.case
+        case = self._on_show.case
         reason = why_not_accept(case, self._has_prediction())
         fixable = case is not None and case.label_origin == "accepted" and not case.held_out
         return None if not accepting and fixable and self._has_prediction() else reason
 
     def _why_not_reject(self) -> str | None:
-        if self._session.labelling.case is None:
+        if self._on_show.case is None:
             return "No scan is on the screen: choose one in the list."
         return None if self._has_prediction() else "This scan has no prediction: predict it first."
 
@@ -298,20 +305,20 @@ class ReviewPage(QWidget):
 
     def accept_case(self) -> None:
         """Accept the prediction on the screen."""
-        name = self._session.labelling.shown
+        name = self._on_show.name
         if name is not None and self._why_not(accepting=True) is None:
             self._reviewing.accept(name)
             self._go_on(name)
 
     def fix_case(self) -> None:
         """Start a label of the user's own from the prediction on the screen."""
-        name = self._session.labelling.shown
+        name = self._on_show.name
         if name is not None and self._why_not(accepting=False) is None:
             self._reviewing.fix(name)
 
     def reject_case(self) -> None:
         """Reject the prediction on the screen."""
-        name = self._session.labelling.shown
+        name = self._on_show.name
         if name is not None and self._why_not_reject() is None:
             self._reviewing.reject(name, self.reason.text().strip())
             self.reason.clear()
@@ -320,9 +327,9 @@ class ReviewPage(QWidget):
     def _go_on(self, after: str) -> None:
         following = self._reviewing.next_case(after)
         if self.go_on.isChecked() and following is not None:
-            self._reviewing.show(following)
+            self._maps.show_case(following)
 
     def _next(self) -> None:
-        following = self._reviewing.next_case(self._session.labelling.shown)
+        following = self._reviewing.next_case(self._on_show.name)
         if following is not None:
-            self._reviewing.show(following)
+            self._maps.show_case(following)

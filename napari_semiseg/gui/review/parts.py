@@ -1,6 +1,6 @@
 """The parts of the prediction on the screen: which are sure enough, and the decisions on each.
 
-A part of the session's reviewing. Parts are looked for on a worker's thread whenever the prediction,
+Parts are looked for on a worker's thread whenever the prediction,
 the label or the wanted certainty changes, and only while the page shows them; all else is on the main
 thread. Every decision goes through the study, and the label on the screen is read again after it.
 """
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
 
 from napari_semiseg.engine.study import Case, ClassInfo, Study
+from napari_semiseg.gui.open_study.latest import Latest
 from napari_semiseg.gui.review.parts_layer import RegionLayer
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from napari_semiseg.engine.inference.maps import CaseMaps
     from napari_semiseg.engine.review.regions import Region, Regions
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
+    from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
 
 NO_PREDICTION = "No prediction is on the screen: choose a predicted scan in the list."
 LOOKING = "The parts are being looked for: wait a moment."
@@ -98,11 +100,6 @@ def find_parts(
 class RegionReview:
     """The parts of the prediction on the screen.
 
-    Parameters
-    ----------
-    session : Session
-        The session.
-
     Attributes
     ----------
     certainty : float
@@ -119,33 +116,35 @@ class RegionReview:
 
     changed = Signal()
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, open_study: OpenStudy, on_show: CaseOnShow, maps: MapsOnShow) -> None:
+        self._open = open_study
+        self._on_show = on_show
+        self._layers = on_show.layers
+        self._maps = maps
         self.certainty = FIRST_CERTAINTY
         self.with_background = False
         self.parts: Parts | None = None
         self.chosen: Region | None = None
-        self._layer = RegionLayer(session.layers, self.choose_at)
+        self._layer = RegionLayer(self._layers, self.choose_at)
         self._answer: tuple[str, CaseMaps] | None = None
         self._active = False
-        self._work: Any = None
+        self._search = Latest(open_study)
         self._outdated = False
         self._problem: str | None = None
         self._undoable: tuple[str, int] | None = None
+        maps.prediction_shown.connect(self._look)
+        maps.prediction_gone.connect(self._forget)
 
     # what is looked at
 
-    def look(self, run: str, maps: CaseMaps) -> None:
-        """Take over the prediction that came onto the screen."""
-        self.forget()
+    def _look(self, run: str, maps: CaseMaps) -> None:
+        self._forget()
         self._answer = run, maps
         self._find()
 
-    def forget(self) -> None:
-        """Forget the prediction that left the screen."""
-        if self._work is not None:
-            self._work.cancel()
-        self._answer = self.parts = self.chosen = self._work = self._problem = None
+    def _forget(self) -> None:
+        self._search.drop()
+        self._answer = self.parts = self.chosen = self._problem = None
         self._outdated = False
         self._layer.hide()
         self.changed.emit()
@@ -175,31 +174,29 @@ class RegionReview:
         return self._answer is None or self._answer[1].uncertainty is not None
 
     def _find(self) -> None:
-        study = self._session.study
+        study = self._open.study
         if self._answer is None or study is None or not self._active:
             return
-        if self._work is not None:
+        if self._search.busy:
             self._outdated = True  # one search at a time: dragging asks for dozens
             return
         run, maps = self._answer
-        values = [item.value for item in self._session.records.classes]
+        values = [item.value for item in self._open.records.classes]
         self._outdated = False
-        self._work = self._session.background(
+        self._search.start(
             find_parts,
             study,
             run,
             maps,
             [0, *values] if self.with_background else values,
             self.certainty,
-            done=partial(self._on_found, maps),
-            failed=partial(self._on_failed, maps),
+            done=self._on_found,
+            failed=self._on_failed,
         )
         self.changed.emit()
 
-    def _on_found(self, maps: CaseMaps, parts: Parts) -> None:
-        if self._answer is None or maps is not self._answer[1]:
-            return
-        self._work, self._problem = None, None
+    def _on_found(self, parts: Parts) -> None:
+        self._problem = None
         place = None if self.chosen is None else self.chosen.centre
         self.parts = parts
         table = parts.regions.table
@@ -211,10 +208,9 @@ class RegionReview:
         if self._outdated:
             self._find()
 
-    def _on_failed(self, maps: CaseMaps, sentence: str) -> None:
-        if self._answer is not None and maps is self._answer[1]:
-            self._work, self._problem = None, sentence
-            self.changed.emit()
+    def _on_failed(self, sentence: str) -> None:
+        self._problem = sentence
+        self.changed.emit()
 
     def _draw(self) -> None:
         if self._active and self._answer is not None and self.parts is not None:
@@ -229,10 +225,10 @@ class RegionReview:
         """Choose a part; ``travel`` moves the view to its middle."""
         self.chosen = region
         self._layer.emphasise(region.number)
-        layer = self._session.layers.label_layer
+        layer = self._layers.label_layer
         if travel and layer is not None:
             point = np.multiply(region.centre, layer.scale)
-            self._session.layers.dims.set_point(range(len(point)), point)
+            self._layers.dims.set_point(range(len(point)), point)
         self.changed.emit()
 
     def choose_at(self, position: tuple[int, int, int]) -> None:
@@ -252,14 +248,14 @@ class RegionReview:
 
     def reason_against(self) -> str | None:
         """Return why no part can be decided on; None if one can."""
-        case = self._session.labelling.case
+        case = self._on_show.case
         if self._answer is None or case is None:
             return NO_PREDICTION
         if case.held_out:
             return HELD_OUT
         if self._problem is not None:
             return self._problem
-        if self.parts is None or self._work is not None:
+        if self.parts is None or self._search.busy:
             return LOOKING
         if self.parts.regions.table:
             return None
@@ -273,7 +269,7 @@ class RegionReview:
 
     def reason_against_undo(self) -> str | None:
         """Return why the last decision on a part cannot be undone; None if it can."""
-        case = self._session.labelling.case
+        case = self._on_show.case
         here = None if case is None else (case.name, case.label_version)
         return None if here is not None and here == self._undoable else NOTHING_TO_UNDO
 
@@ -305,7 +301,7 @@ class RegionReview:
         if self._answer is None or self.parts is None:
             return
         run, maps = self._answer
-        names = {item.value: item.name for item in self._session.records.classes}
+        names = {item.value: item.name for item in self._open.records.classes}
         sure = self.certainty if self.tells_certainty else None
         words = {each.number: describe_part(each, names, sure) for each in regions}
         numbers = self.parts.regions.numbers
@@ -325,21 +321,19 @@ class RegionReview:
         then: Callable[[Any], None] = lambda _: None,
     ) -> None:
         """Change the label away from the main thread, then read it and its maps again."""
-        session = self._session
-        session.labelling.flush()
         self.parts = None  # what is left is another question now; a second key press must wait
 
         def changed(result: Any) -> None:
             then(result)
-            if name == session.labelling.shown:
-                session.labelling.show_again(then=session.reviewing.show_maps, maps_follow=True)
+            if name == self._on_show.name:
+                self._maps.show_again()
             self.changed.emit()
 
         def failed(sentence: str) -> None:
-            session.tell_problem(sentence)
+            self._open.tell_problem(sentence)
             self._find()
 
-        session.change(work, changed, failed)
+        self._open.change(work, changed, failed)
         self.changed.emit()
 
 

@@ -24,7 +24,9 @@ from napari_semiseg.gui.widgets.controls import Fold, allow, button, caption, de
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.review.regions import Region
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.review.parts import RegionReview
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
 
 COLUMNS = (
     ("Part", "A connected piece of one structure that nobody has decided on."),
@@ -37,21 +39,16 @@ BACKGROUND_COLOUR = "#808080"
 
 
 class RegionSection(Fold):
-    """The parts of the prediction on the screen, how sure they must be, and the decisions on them.
+    """The parts of the prediction on the screen, how sure they must be, and the decisions on them."""
 
-    Parameters
-    ----------
-    session : Session
-        What to show and to act on.
-    """
-
-    def __init__(self, session: Session) -> None:
+    def __init__(self, open_study: OpenStudy, on_show: CaseOnShow, review: RegionReview) -> None:
         super().__init__(
             "Parts of the prediction",
             "Accept what the program is sure of, part by part, and leave the rest to the brush.",
         )
-        self._session = session
-        self._review = session.reviewing.regions
+        self._open = open_study
+        self._on_show = on_show
+        self._review = review
         self._listed: tuple[Region, ...] = ()
         self._make_controls()
         self._make_table()
@@ -188,7 +185,7 @@ class RegionSection(Fold):
         self.table.blockSignals(False)
 
     def _fill(self, row: int, region: Region) -> None:
-        classes = self._session.records.classes
+        classes = self._open.records.classes
         name = class_name(region.class_value, classes_by_value(classes))
         colours = {item.value: item.colour for item in classes}
         touching = self._review.parts is not None and region.number in self._review.parts.touching
@@ -226,7 +223,7 @@ class RegionSection(Fold):
 
     def _standing(self) -> str:
         """Return what training sees of a case that is accepted in part."""
-        case = self._session.labelling.case
+        case = self._on_show.case
         if case is None or not case.accepted_in_part:
             return ""
         return (

@@ -1,23 +1,27 @@
 """Predictions and their maps, made and read away from the main thread.
 
-The reviewing part of the session has these functions run on worker threads. They touch neither viewer
-nor widgets; generators yield what progress shows.
+These functions run on worker threads and touch neither viewer nor widgets; generators yield what
+progress shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_semiseg.engine.errors import StudyError
-from napari_semiseg.engine.study import CaseState, Study
+from napari_semiseg.engine.study import Case, CaseState, Study
 from napari_semiseg.gui.open_study.records import JobStep
+from napari_semiseg.gui.viewer.maps_on_show import run_with_prediction
 
-if TYPE_CHECKING:
-    from napari_semiseg.engine.inference.maps import CaseMaps
+DECIDED = (CaseState.ACCEPTED, CaseState.REJECTED)
+
+
+def predicted_cases(cases: Iterable[Case]) -> list[Case]:
+    """Return the cases with a prediction to decide on, or one that was decided on."""
+    return [case for case in cases if case.state in (CaseState.PREDICTED, *DECIDED)]
 
 
 @dataclass(frozen=True)
@@ -100,26 +104,6 @@ def measure_unsure(study: Study, cases: Sequence[str]) -> Generator[Unsure, None
             uncertainty = np.asarray(study.load_map(run, name, "uncertainty").array[...])
         prediction = np.asarray(study.load_map(run, name, "prediction").array[...])
         yield Unsure(name, mean_unsure(prediction, uncertainty))
-
-
-def read_maps(study: Study, name: str) -> tuple[str, CaseMaps] | None:
-    """Read the stored maps of a case from the newest run that predicted it.
-
-    Returns
-    -------
-    tuple of str and CaseMaps, or None
-        The run's identifier and its maps; None where no run has predicted the case.
-    """
-    from napari_semiseg.engine.inference.stored_maps import load_maps
-
-    run = run_with_prediction(study, name)
-    return None if run is None else (run, load_maps(study, run, name))
-
-
-def run_with_prediction(study: Study, name: str) -> str | None:
-    """Return the newest run that has stored a prediction of a case; None where none has."""
-    runs = reversed(study.runs())
-    return next((run.identifier for run in runs if "prediction" in study.maps(run, name)), None)
 
 
 def start_from_prediction(study: Study, name: str, run: str) -> None:

@@ -16,42 +16,40 @@ from napari_semiseg.gui.review.size_chart import SizeChart
 from napari_semiseg.gui.widgets.controls import Fold, button, caption, describe, show_share
 
 if TYPE_CHECKING:
-    from napari_semiseg.gui.review.sizes import Subject
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.review.sizes import ScanSizes, Subject
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
+    from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
 
 MEASURING = "Measuring the sizes…"
 OTHER_VIEW = "The chart is about axial slices: a click in it turns the view to them."
 
 
 class SizeSection(Fold):
-    """The size chart, and how far measuring is or why it failed.
-
-    Parameters
-    ----------
-    session : Session
-        What to show and to act on.
-    """
+    """The size chart, and how far measuring is or why it failed."""
 
     _switched = Signal()
 
-    def __init__(self, session: Session) -> None:
+    def __init__(
+        self, open_study: OpenStudy, on_show: CaseOnShow, maps: MapsOnShow, sizes: ScanSizes
+    ) -> None:
         super().__init__(
             "Sizes", "How large each structure is along the scan, and where that looks wrong."
         )
-        self._session = session
-        self._reviewing = session.reviewing
-        self._sizes = session.reviewing.sizes
-        self._viewer = session.layers.viewer
+        self._open = open_study
+        self._maps = maps
+        self._sizes = sizes
+        self._viewer = on_show.layers.viewer
         self._unfolded_for: Subject | None = None
         self._area: QScrollArea | None = None
         self._drawn: tuple[Any, ...] = (None, ())
         self._make_parts()
         self._switched.connect(self._on_switched)
         for signal in (
-            session.records_changed,
-            session.engine_loaded,
-            session.labelling.shown_changed,
-            self._reviewing.maps_changed,
+            open_study.records_changed,
+            open_study.engine_loaded,
+            on_show.shown_changed,
+            maps.changed,
             self._sizes.changed,
         ):
             signal.connect(self.refresh)
@@ -128,7 +126,7 @@ class SizeSection(Fold):
         sizes = self._sizes
         expected = sizes.subject is not None
         # not while a scan is on its way: the page would jump at each step through the list
-        if expected or not self._reviewing.reading:
+        if expected or not self._maps.reading:
             self.setVisible(expected)
         if not self.expanded:
             return
@@ -149,7 +147,7 @@ class SizeSection(Fold):
         self.note.setVisible(bool(text))
 
     def _refresh_chart(self) -> None:
-        profile, classes = self._sizes.profile, self._session.records.classes
+        profile, classes = self._sizes.profile, self._open.records.classes
         self.chart.setVisible(self._sizes.problem is None)
         if self._drawn != (profile, classes):
             self._drawn = (profile, classes)

@@ -1,6 +1,6 @@
 """The sizes of the structures in a predicted scan: measured on request, and kept to come back to.
 
-A part of the session's reviewing. Measuring is done on a worker's thread by `measure_sizes`; all else
+Measuring is done on a worker's thread by `measure_sizes`; all else
 is on the main thread.
 """
 
@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from psygnal import Signal
 
 from napari_semiseg.engine.study import Case, CaseState, Study
+from napari_semiseg.gui.open_study.latest import Latest
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.inference.size_profile import SizeProfile
-    from napari_semiseg.gui.review.reviewing import Reviewing
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
+    from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
 
 STOPPED = "Measuring was stopped."
 
@@ -88,13 +90,6 @@ def measure_sizes(study: Study, run: str, name: str) -> Generator[float | None, 
 class ScanSizes:
     """The sizes in the scan on the screen, and the slice of it that is looked at.
 
-    Parameters
-    ----------
-    session : Session
-        The session.
-    reviewing : Reviewing
-        The part of it that this belongs to.
-
     Attributes
     ----------
     share : float or None
@@ -106,28 +101,30 @@ class ScanSizes:
     changed = Signal()
     moved = Signal()
 
-    def __init__(self, session: Session, reviewing: Reviewing) -> None:
-        self._session = session
-        self._reviewing = reviewing
+    def __init__(self, open_study: OpenStudy, on_show: CaseOnShow, maps: MapsOnShow) -> None:
+        self._open = open_study
+        self._on_show = on_show
+        self._maps = maps
         self._profiles: dict[Subject, SizeProfile] = {}
         self._problems: dict[Subject, str] = {}
-        self._work: Any = None
+        self._work = Latest(open_study)
         self._measured: Subject | None = None
         self.share: float | None = None
-        self._dims = session.layers.dims
+        self._dims = on_show.layers.dims
         events = self._dims.events
         for event in (events.point, events.order, events.ndisplay):
             event.connect(self._on_view)
-        session.labelling.shown_changed.connect(self._on_shown)
+        on_show.shown_changed.connect(self._on_shown)
+        open_study.leaving.connect(self._forget)
 
     # what is known
 
     @property
     def subject(self) -> Subject | None:
         """What is on the screen; None where it has no sizes to compare with."""
-        run, case = self._reviewing.predicted_by, self._session.labelling.case
+        run, case = self._maps.predicted_by, self._on_show.case
         # empty until the engine is loaded: asking it would load torch on this thread
-        method = None if run is None else self._session.methods.get(run.method)
+        method = None if run is None else self._open.methods.get(run.method)
         if run is None or case is None or method is None or not method.expects_sizes:
             return None
         label = case.label_hash if has_true_sizes(case) else None
@@ -148,26 +145,25 @@ class ScanSizes:
     @property
     def measuring(self) -> bool:
         """Whether the scan on the screen is being measured."""
-        return self._work is not None and self._measured == self.subject
+        return self._work.busy and self._measured == self.subject
 
     # measuring
 
     def measure(self) -> None:
         """Measure the scan on the screen, unless that is known or under way."""
-        study, subject = self._session.study, self.subject
+        study, subject = self._open.study, self.subject
         if study is None or subject is None or subject in self._profiles or self.measuring:
             return
-        self._cancel()
         self._problems.pop(subject, None)
         self._measured, self.share = subject, None
-        self._work = self._session.background(
+        self._work.start(
             measure_sizes,
             study,
             subject.run,
             subject.case,
-            done=partial(self._on_measured, study, subject),
-            failed=partial(self._on_failed, study, subject),
-            progress=partial(self._on_progress, study, subject),
+            done=partial(self._on_measured, subject),
+            failed=partial(self._on_failed, subject),
+            progress=self._on_progress,
         )
         self.changed.emit()
 
@@ -179,51 +175,34 @@ class ScanSizes:
 
     def leave(self) -> None:
         """Stop measuring; it begins anew when it is asked for."""
-        if self._work is not None:
-            self._cancel()
-            self.changed.emit()
+        if self._work.busy:
+            self._work.drop()
+            self._end()
 
-    def forget(self) -> None:
-        """Forget the sizes of a study that is left."""
-        self._cancel()
+    def _forget(self) -> None:
+        self._measured = self.share = None
         self._profiles, self._problems = {}, {}
         self.changed.emit()
 
-    def _cancel(self) -> None:
-        if self._work is not None:
-            self._work.cancel()
-        self._work = self._measured = self.share = None
+    def _on_progress(self, share: float | None) -> None:
+        self.share = share
+        self.changed.emit()
 
-    def _still_wanted(self, study: Study, subject: Subject) -> bool:
-        """Tell whether an answer belongs to the work under way; the session may be closed, too."""
-        if study is not self._session.study:
-            self._cancel()
-            return False
-        return subject == self._measured
+    def _on_measured(self, subject: Subject, profile: SizeProfile) -> None:
+        self._profiles[subject] = profile
+        self._end()
 
-    def _on_progress(self, study: Study, subject: Subject, share: float | None) -> None:
-        if self._still_wanted(study, subject):
-            self.share = share
-            self.changed.emit()
-
-    def _on_measured(self, study: Study, subject: Subject, profile: SizeProfile) -> None:
-        if self._still_wanted(study, subject):
-            self._profiles[subject] = profile
-            self._end()
-
-    def _on_failed(self, study: Study, subject: Subject, sentence: str) -> None:
-        if self._still_wanted(study, subject):
-            self._problems[subject] = sentence
-            self._end()
+    def _on_failed(self, subject: Subject, sentence: str) -> None:
+        self._problems[subject] = sentence
+        self._end()
 
     def _end(self) -> None:
-        self._work = self._measured = self.share = None
+        self._measured = self.share = None
         self.changed.emit()
 
     def _on_shown(self) -> None:
         """Do not measure a scan any longer when another one comes onto the screen."""
-        labelling = self._session.labelling
-        wanted = labelling.reading or labelling.shown
+        wanted = self._on_show.reading or self._on_show.name
         if self._measured is not None and self._measured.case != wanted:
             self.leave()
 
@@ -256,7 +235,7 @@ class ScanSizes:
 
     @property
     def _spacing(self) -> tuple[float, ...] | None:
-        case = self._session.labelling.case
+        case = self._on_show.case
         return None if case is None else tuple(case.geometry.spacing)
 
     def _viewer_axis(self, axis: int) -> int:
@@ -264,5 +243,5 @@ class ScanSizes:
         return self._dims.ndim - 3 + axis
 
     def _on_view(self) -> None:
-        if self._session.study is not None:  # else the page may be gone
+        if self._open.study is not None:  # else the page may be gone
             self.moved.emit()

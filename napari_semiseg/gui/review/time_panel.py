@@ -13,7 +13,8 @@ from napari_semiseg.engine.review.time_ledger import savings, savings_words, tim
 from napari_semiseg.gui.widgets.controls import caption, describe
 
 if TYPE_CHECKING:
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
 
 MEANING = (
     "Counted between two strokes on the same scan; of a longer pause, one minute. Corrections are "
@@ -22,32 +23,27 @@ MEANING = (
 
 
 class TimePanel(QWidget):
-    """How long people worked on the scan on the screen, and on all.
+    """How long people worked on the scan on the screen, and on all."""
 
-    Parameters
-    ----------
-    session : Session
-        What to show.
-    """
-
-    def __init__(self, session: Session) -> None:
+    def __init__(self, open_study: OpenStudy, on_show: CaseOnShow) -> None:
         super().__init__()
-        self._session = session
+        self._open = open_study
+        self._on_show = on_show
         self.words = caption(faint=True)
         describe(self.words, "Time spent on labels", MEANING)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.words)
-        for signal in (session.records_changed, session.labelling.shown_changed):
+        for signal in (open_study.records_changed, on_show.shown_changed):
             signal.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
         """Show what is recorded now; nothing while nobody has worked on a label."""
-        case = self._session.labelling.case
+        case = self._on_show.case
         spent = "" if case is None else time_words(case.time)
         lines = [f"This scan: {spent}." if spent else ""]
-        lines.append(savings_words(savings(case.time for case in self._session.records.cases)))
+        lines.append(savings_words(savings(case.time for case in self._open.records.cases)))
         text = "\n".join(line for line in lines if line)
         self.words.setText(text)
         self.setVisible(bool(text))

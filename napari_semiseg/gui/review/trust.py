@@ -1,25 +1,26 @@
 """How far each prediction may be trusted: judged in the background, for the list on the Review page.
 
-A part of the session's reviewing. Judging reads stored maps and labels on a worker's thread by
+Judging reads stored maps and labels on a worker's thread by
 `judge_predictions`; all else is on the main thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_semiseg.engine.drained import Drained
 from napari_semiseg.engine.study import Study
+from napari_semiseg.gui.open_study.latest import Latest
 from napari_semiseg.gui.open_study.records import JobStep
-from napari_semiseg.gui.review.predictions import run_with_prediction
+from napari_semiseg.gui.review.predictions import predicted_cases
+from napari_semiseg.gui.viewer.maps_on_show import run_with_prediction
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.review.case_queue import TrustedCase
-    from napari_semiseg.gui.review.reviewing import Reviewing
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
 
 STOPPED = "Judging the predictions was stopped: the list is in the order of “Unsure”."
 
@@ -50,25 +51,14 @@ def judge_predictions(
             of_run.setdefault(run, []).append(name)
         yield JobStep(None, name)
     for place, (run, names) in enumerate(of_run.items()):
-        judging = queue_cases(study, run, names)
-        while True:
-            try:
-                step = next(judging)
-            except StopIteration as finished:
-                yield finished.value
-                break
+        judging = Drained(queue_cases(study, run, names))
+        for step in judging:
             yield JobStep((place + step.index / step.total) / len(of_run), step.case)
+        yield judging.result
 
 
 class PredictionTrust:
     """What is known of how far the predictions of the open study may be trusted.
-
-    Parameters
-    ----------
-    session : Session
-        The session.
-    reviewing : Reviewing
-        The part of it that this belongs to.
 
     Attributes
     ----------
@@ -85,19 +75,19 @@ class PredictionTrust:
     changed = Signal()
     progressed = Signal()
 
-    def __init__(self, session: Session, reviewing: Reviewing) -> None:
-        self._session = session
-        self._reviewing = reviewing
+    def __init__(self, open_study: OpenStudy) -> None:
+        self._open = open_study
         self.cases: dict[str, TrustedCase] = {}
         self.share: float | None = None
         self.problem: str | None = None
-        self._work: Any = None
+        self._work = Latest(open_study)
         self._grounds: tuple[Any, ...] | None = None
+        open_study.leaving.connect(self._forget)
 
     @property
     def busy(self) -> bool:
         """Whether predictions are being judged."""
-        return self._work is not None
+        return self._work.busy
 
     @property
     def scores(self) -> dict[str, float]:
@@ -110,21 +100,21 @@ class PredictionTrust:
         Not during a long job: predicting stores one answer after the other, and each changes what
         is usual for all.
         """
-        study, grounds = self._session.study, self._find_grounds()
-        if study is None or self._session.job is not None or grounds == self._grounds:
+        study, grounds = self._open.study, self._find_grounds()
+        if study is None or self._open.job is not None or grounds == self._grounds:
             return
-        names = [case.name for case in self._reviewing.cases() if not case.held_out]
+        names = self._names()
         self._cancel()
         self._grounds, self.problem = grounds, None
         self.cases = {name: item for name, item in self.cases.items() if name in names}
         if names:
-            self._work = self._session.background(
+            self._work.start(
                 judge_predictions,
                 study,
                 names,
-                done=lambda _: self._on_ended(study, None),
-                failed=partial(self._on_ended, study),
-                progress=partial(self._on_value, study),
+                done=lambda _: self._on_ended(None),
+                failed=self._on_ended,
+                progress=self._on_value,
             )
         self.changed.emit()
 
@@ -145,8 +135,7 @@ class PredictionTrust:
             self.problem = STOPPED
             self.changed.emit()
 
-    def forget(self) -> None:
-        """Forget the predictions of a study that is left."""
+    def _forget(self) -> None:
         self._cancel()
         self.cases, self.problem, self._grounds = {}, None, None
         self.changed.emit()
@@ -156,24 +145,24 @@ class PredictionTrust:
 
         Decisions are not among it: the list must not be shuffled with each prediction accepted.
         """
-        records = self._session.records
-        names = frozenset(case.name for case in self._reviewing.cases() if not case.held_out)
+        records = self._open.records
         labels = frozenset(
             (case.name, case.label_hash)
             for case in records.cases
             if case.trains_with_label and case.label_origin == "human"
         )
         runs = tuple((run.identifier, run.finished) for run in records.runs)
-        return names, labels, runs, records.classes
+        return frozenset(self._names()), labels, runs, records.classes
+
+    def _names(self) -> list[str]:
+        cases = predicted_cases(self._open.records.cases)
+        return [case.name for case in cases if not case.held_out]
 
     def _cancel(self) -> None:
-        if self._work is not None:
-            self._work.cancel()
-        self._work = self.share = None
+        self._work.drop()
+        self.share = None
 
-    def _on_value(self, study: Study, value: JobStep | list[TrustedCase]) -> None:
-        if study is not self._session.study:
-            return
+    def _on_value(self, value: JobStep | list[TrustedCase]) -> None:
         if isinstance(value, JobStep):
             self.share = value.share
             self.progressed.emit()
@@ -181,8 +170,6 @@ class PredictionTrust:
             self.cases.update({item.case: item for item in value})
             self.changed.emit()
 
-    def _on_ended(self, study: Study, problem: str | None) -> None:
-        if study is self._session.study:
-            self._work = self.share = None
-            self.problem = problem
-            self.changed.emit()
+    def _on_ended(self, problem: str | None) -> None:
+        self.share, self.problem = None, problem
+        self.changed.emit()

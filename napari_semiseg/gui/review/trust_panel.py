@@ -11,7 +11,9 @@ from napari_semiseg.gui.widgets.controls import button, caption, describe, show_
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.review.trust import Trust
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.review.trust import PredictionTrust
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
 
 MOST_REASONS = 2
 MEANING = (
@@ -23,16 +25,14 @@ MEANING = (
 class TrustPanel(QWidget):
     """The trust in the prediction on the screen with its reasons, and how far judging is.
 
-    Parameters
-    ----------
-    session : Session
-        What to show and to act on; the page calls `refresh`, but for the progress.
+    It renews the progress by itself; `refresh` renews the rest.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, open_study: OpenStudy, on_show: CaseOnShow, trust: PredictionTrust) -> None:
         super().__init__()
-        self._session = session
-        self._trust = session.reviewing.trust
+        self._open = open_study
+        self._on_show = on_show
+        self._trust = trust
         self.words = caption()
         describe(self.words, "Why the prediction is trusted or not", MEANING)
         self.note = caption(faint=True)
@@ -56,15 +56,15 @@ class TrustPanel(QWidget):
 
     def refresh(self) -> None:
         """Show what is known of the scan on the screen."""
-        trust, labelling = self._trust, self._session.labelling
-        judged = trust.cases.get(labelling.reading or labelling.shown or "")
+        trust, on_show = self._trust, self._on_show
+        judged = trust.cases.get(on_show.reading or on_show.name or "")
         self.words.setText("" if judged is None else trust_words(judged.trust))
         self.words.setToolTip(MEANING if judged is None else _all_words(judged.trust))
         self.words.setVisible(judged is not None)
         self.note.setText("Judging the predictions…" if trust.busy else trust.problem or "")
         self.note.setVisible(trust.busy or trust.problem is not None)
         self._progress.setVisible(trust.busy)
-        self.again.setVisible(trust.problem is not None and self._session.job is None)
+        self.again.setVisible(trust.problem is not None and self._open.job is None)
         self._refresh_bar()
         self.setVisible(judged is not None or trust.busy or trust.problem is not None)
 

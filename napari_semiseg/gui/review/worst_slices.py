@@ -1,21 +1,25 @@
 """The slices of the prediction on the screen that most need a look, one after the other.
 
-A part of the session's reviewing. How much is probably wrong in each slice is measured on a worker's
+How much is probably wrong in each slice is measured on a worker's
 thread, once for each prediction that comes onto the screen; all else is on the main thread.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from psygnal import Signal
 
+from napari_semiseg.gui.open_study.latest import Latest
+
 if TYPE_CHECKING:
     from napari_semiseg.engine.inference.maps import CaseMaps
     from napari_semiseg.engine.review.slices import SliceNeed
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
+    from napari_semiseg.gui.viewer.slices_on_show import SlicesOnShow
 
 NO_PREDICTION = "No prediction is on the screen: choose a predicted scan in the list."
 NOT_UNSURE = "The prediction does not tell where it is unsure: predict this scan again."
@@ -43,11 +47,6 @@ def measure_slices(maps: CaseMaps, classes: int) -> dict[int, np.ndarray]:
 class WorstSlices:
     """The slices that need a look in the scan on the screen.
 
-    Parameters
-    ----------
-    session : Session
-        The session.
-
     Attributes
     ----------
     latest : SliceNeed or None
@@ -58,53 +57,51 @@ class WorstSlices:
 
     changed = Signal()
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, open_study: OpenStudy, maps: MapsOnShow, slices: SlicesOnShow) -> None:
+        self._open = open_study
+        self._slices = slices
+        maps.prediction_shown.connect(self._measure)
+        maps.prediction_gone.connect(self._forget)
         self.latest: SliceNeed | None = None
         self._needs: dict[int, np.ndarray] | None = None
         self._spacing: tuple[float, ...] = ()
         self._seen: dict[int, set[int]] = {}
         self._problem: str | None = NO_PREDICTION
-        self._work: Any = None
+        self._measuring = Latest(open_study)
 
-    def measure(self, maps: CaseMaps) -> None:
-        """Measure the slices of a prediction that came onto the screen."""
-        self.forget()
+    def _measure(self, run: str, maps: CaseMaps) -> None:
+        self._forget()
         self._spacing = tuple(maps.geometry.spacing)
         if maps.uncertainty is None and maps.disagreement is None:
             self._problem = NOT_UNSURE
         else:
             self._problem = MEASURING
-            self._work = self._session.background(
+            self._measuring.start(
                 measure_slices,
                 maps,
-                len(self._session.records.classes) + 1,
-                done=partial(self._on_measured, self._session.study),
-                failed=partial(self._on_failed, self._session.study),
+                len(self._open.records.classes) + 1,
+                done=self._on_measured,
+                failed=self._on_failed,
             )
         self.changed.emit()
 
-    def forget(self) -> None:
-        """Forget the slices of a prediction that left the screen."""
-        if self._work is not None:
-            self._work.cancel()
-        self._work = self._needs = self.latest = None
+    def _forget(self) -> None:
+        self._measuring.drop()
+        self._needs = self.latest = None
         self._seen, self._problem = {}, NO_PREDICTION
         self.changed.emit()
 
-    def _on_measured(self, study: Any, needs: dict[int, np.ndarray]) -> None:
-        if study is self._session.study:
-            self._work, self._needs, self._problem = None, needs, None
-            self.changed.emit()
+    def _on_measured(self, needs: dict[int, np.ndarray]) -> None:
+        self._needs, self._problem = needs, None
+        self.changed.emit()
 
-    def _on_failed(self, study: Any, sentence: str) -> None:
-        if study is self._session.study:
-            self._work, self._problem = None, sentence
-            self.changed.emit()
+    def _on_failed(self, sentence: str) -> None:
+        self._problem = sentence
+        self.changed.emit()
 
     def reason_against(self) -> str | None:
         """Return why no slice can be jumped to; None if one can."""
-        axis = self._session.labelling.slices.axis
+        axis = self._slices.axis
         if self._problem is not None or self._needs is None:
             return self._problem or NO_PREDICTION
         if axis is None:
@@ -118,7 +115,7 @@ class WorstSlices:
         """
         from napari_semiseg.engine.review.slices import next_worst_slice
 
-        slices, needs = self._session.labelling.slices, self._needs
+        slices, needs = self._slices, self._needs
         axis = slices.axis
         if self.reason_against() is not None or axis is None or needs is None:
             return
@@ -140,7 +137,7 @@ class WorstSlices:
     @property
     def words(self) -> str:
         """What was found in the slice that was jumped to, while it is looked at; else empty."""
-        slices, latest = self._session.labelling.slices, self.latest
+        slices, latest = self._slices, self.latest
         if latest is None or (latest.axis, latest.index) != (slices.axis, slices.current):
             return ""
         return f"Slice {latest.index}: ≈ {_area(latest.wrong_mm2)} may be wrong"

@@ -1,6 +1,6 @@
 """The table of classes: key, colour, name and value of what is marked in the scans of a study.
 
-Part of the Scans page. An edit goes to the session at once; where the study refuses it the rows go
+Part of the Scans page. An edit goes to the study at once; where the study refuses it the rows go
 back to what is recorded. Main thread only.
 """
 
@@ -16,7 +16,8 @@ from napari_semiseg.engine.study import DEFAULT_COLOURS, ClassInfo
 from napari_semiseg.gui.widgets.controls import button, caption, describe, swatch
 
 if TYPE_CHECKING:
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.scans.scans import Scans
 
 HIGHEST_VALUE = 255
 MOST_KEYS = 9
@@ -31,17 +32,12 @@ _HEADERS = (
 
 
 class ClassEditor(QWidget):
-    """Rows of classes with a button to add one.
+    """Rows of classes with a button to add one."""
 
-    Parameters
-    ----------
-    session : Session
-        Its study has the classes.
-    """
-
-    def __init__(self, session: Session) -> None:
+    def __init__(self, open_study: OpenStudy, scans: Scans) -> None:
         super().__init__()
-        self._session = session
+        self._open = open_study
+        self._scans = scans
         self._shown: tuple[ClassInfo, ...] = ()
         self._sent = False
         self._rows = QWidget()
@@ -52,15 +48,15 @@ class ClassEditor(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._rows)
         layout.addWidget(self.add)
-        session.records_changed.connect(self.refresh)
+        open_study.records_changed.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
         """Show the classes that are recorded; rows in which a name is being typed stay."""
-        if self._session.records.classes == self._shown and not self._sent:
+        if self._open.records.classes == self._shown and not self._sent:
             return
         self._sent = False
-        self._shown = self._session.records.classes
+        self._shown = self._open.records.classes
         former = self._rows
         self._rows = QWidget()
         grid = QGridLayout(self._rows)
@@ -107,7 +103,7 @@ class ClassEditor(QWidget):
         used = {item.value for item in self._shown}
         value = next((v for v in range(1, HIGHEST_VALUE + 1) if v not in used), None)
         if value is None:
-            self._session.warn("All 255 values have a class: remove one before adding another.")
+            self._open.warn("All 255 values have a class: remove one before adding another.")
             return
         names = {item.name for item in self._shown}
         number = next(n for n in range(value, value + len(names) + 1) if f"class {n}" not in names)
@@ -127,7 +123,7 @@ class ClassEditor(QWidget):
 
     def _send(self, classes: list[ClassInfo]) -> None:
         self._sent = True  # the answer renews the rows, also where it is a refusal
-        self._session.set_classes(classes)
+        self._scans.set_classes(classes)
 
     def _choose_colour(self, row: int) -> None:
         item = self._shown[row]

@@ -1,4 +1,4 @@
-"""The overview part of the session: what the list of scans tells beyond the records.
+"""What the list of scans tells beyond the records.
 
 Pictures, volumes and what is wrong with scans are found out on another thread, a few cases at a time,
 and told as they come. Main thread only.
@@ -16,10 +16,11 @@ from psygnal import Signal
 from napari_semiseg.engine.study import Case, Study
 from napari_semiseg.engine.study.overview import CaseOverview, overview_cases
 from napari_semiseg.gui.open_study.advice import plural
+from napari_semiseg.gui.open_study.latest import Latest
 from napari_semiseg.gui.scans.scans import locate_scans
 
 if TYPE_CHECKING:
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
 
 TOLD_EVERY_SECONDS = 0.2
 """Cases are told together where they are found faster than this."""
@@ -27,11 +28,6 @@ TOLD_EVERY_SECONDS = 0.2
 
 class Overview:
     """What is known of the cases of the open study.
-
-    Parameters
-    ----------
-    session : Session
-        The session that this is a part of.
 
     Attributes
     ----------
@@ -43,18 +39,19 @@ class Overview:
 
     changed = Signal(object)
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, open_study: OpenStudy) -> None:
+        self._open = open_study
         self.cases: dict[str, CaseOverview] = {}
         self._seen: dict[str, tuple[Any, ...]] = {}
         """What the records said of a case when it was looked at."""
         self._waiting: set[str] = set()
-        self._looking: Any = None
+        self._looking = Latest(open_study)
+        open_study.leaving.connect(self._forget)
 
     @property
     def busy(self) -> bool:
         """Whether cases are being looked at."""
-        return self._looking is not None
+        return self._looking.busy
 
     def look(self, everywhere: bool = False) -> None:
         """Look at the cases whose records have changed since they were looked at.
@@ -64,7 +61,7 @@ class Overview:
         everywhere : bool
             Look at all cases: their files may have changed, or predictions may have come.
         """
-        study, records = self._session.study, self._session.records
+        study, records = self._open.study, self._open.records
         if study is None:
             return
         now = {case.name: _records_of(case) for case in records.cases}
@@ -77,65 +74,47 @@ class Overview:
     def look_at(self, names: Iterable[str]) -> None:
         """Look at some cases, whatever is known of them."""
         self._waiting.update(names)
-        if self._session.study is not None:
-            self._start(self._session.study)
+        self._start()
 
-    def _start(self, study: Study) -> None:
-        if self._looking is not None or not self._waiting:
+    def _start(self) -> None:
+        study = self._open.study
+        if study is None or self._looking.busy or not self._waiting:
             return
         names, self._waiting = sorted(self._waiting), set()
-
-        def ended(_: Any) -> None:
-            if study is self._session.study:
-                self._looking = None
-                self._start(study)
-
-        def failed(sentence: str) -> None:
-            if study is self._session.study:
-                self._session.warn(f"Not all scans could be looked at. {sentence}")
-            ended(None)
-
-        self._looking = self._session.background(
+        self._looking.start(
             look_at_scans,
             study,
             names,
-            done=ended,
-            failed=failed,
-            progress=lambda found: self._on_found(study, found),
+            done=lambda _: self._start(),
+            failed=self._on_failed,
+            progress=self._on_found,
         )
 
-    def _on_found(self, study: Study, found: Sequence[CaseOverview]) -> None:
-        if study is self._session.study:
-            self.cases.update({item.case: item for item in found})
-            self.changed.emit([item.case for item in found])
+    def _on_found(self, found: Sequence[CaseOverview]) -> None:
+        self.cases.update({item.case: item for item in found})
+        self.changed.emit([item.case for item in found])
+
+    def _on_failed(self, sentence: str) -> None:
+        self._open.warn(f"Not all scans could be looked at. {sentence}")
+        self._start()
 
     def locate(self, place: str | Path) -> None:
         """Find scans that moved, by their content: in a folder, or the one that this file is."""
-        session = self._session
-        if session.study is not None:
-            session.start_job(
-                "Looking for scans",
-                locate_scans,
-                session.study,
-                place,
-                done=self._on_located,
+        study = self._open.study
+        if study is not None:
+            self._open.start_job(
+                "Looking for scans", locate_scans, study, place, done=self._on_located
             )
 
     def _on_located(self, outcome: tuple[int, int]) -> None:
         found, missing = outcome
         if not found:
-            self._session.warn(
-                "None of the scans that are looked for is there: choose another place."
-            )
+            self._open.warn("None of the scans that are looked for is there: choose another place.")
         else:
             left = f" {missing} are still missing." if missing else ""
-            self._session.tell(f"{plural(found, 'scan')} found again.{left}")
+            self._open.tell(f"{plural(found, 'scan')} found again.{left}")
 
-    def forget(self) -> None:
-        """Forget the cases of a study that is left; looking at them ends with the next case."""
-        if self._looking is not None:
-            self._looking.cancel()
-        self._looking = None
+    def _forget(self) -> None:
         self.cases, self._seen, self._waiting = {}, {}, set()
 
 

@@ -41,29 +41,32 @@ from napari_semiseg.gui.widgets.dropping import DropPage
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.study.overview import CaseOverview
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.scans.overview import Overview
+    from napari_semiseg.gui.scans.scans import Scans
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
 
 LABELS = "Labels (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd);;All files (*)"
 
 
 class StudyPage(DropPage):
-    """The list of scans and the table of classes.
+    """The list of scans and the table of classes."""
 
-    Parameters
-    ----------
-    session : Session
-        What to show and to act on.
-    """
-
-    def __init__(self, session: Session) -> None:
+    def __init__(
+        self, open_study: OpenStudy, on_show: CaseOnShow, scans: Scans, overview: Overview
+    ) -> None:
         super().__init__()
-        self._session = session
+        self._open = open_study
+        self._on_show = on_show
+        self._scans = scans
+        self._overview = overview
+        self._trust: dict[str, float] = {}
         self._classes: tuple[ClassInfo, ...] = ()
         self._asked: str | None = None
         self._make_list()
-        self.mending = ScanMending(session)
+        self.mending = ScanMending(open_study, overview)
         self._make_buttons()
-        self.classes = ClassEditor(session)
+        self.classes = ClassEditor(open_study, scans)
         self.problems = Fold("Files not taken over", "Why some files were not taken over.")
         self._problem_text = caption()
         self.problems.add(self._problem_text)
@@ -113,7 +116,7 @@ class StudyPage(DropPage):
         self.next.setAccessibleName("Next scan")
         for widget in (self.previous, self.next):
             widget.setFixedWidth(34)
-        self.open = button("Ope&n scan", "Show the selected scan (Enter).", self._open)
+        self.open = button("Ope&n scan", "Show the selected scan (Enter).", self._open_selected)
         self.hold_out = button(
             "Hel&d-out",
             "Lock the selected scan: it is never trained on and measures quality.",
@@ -147,17 +150,15 @@ class StudyPage(DropPage):
         layout.addWidget(self.classes)
 
     def _listen(self) -> None:
-        session = self._session
         self.filter.textChanged.connect(self._on_filter)
         self.states.currentIndexChanged.connect(self._on_state)
         self.table.chosen.connect(self._show)
         self.table.selected.connect(self._refresh_buttons)
         self.dropped.connect(self._on_dropped)
-        session.records_changed.connect(self.refresh)
-        session.job_changed.connect(self._on_job)
-        session.overview.changed.connect(self._on_overview)
-        session.reviewing.trust.changed.connect(self._list_cases)
-        session.labelling.shown_changed.connect(self._on_shown)
+        self._open.records_changed.connect(self.refresh)
+        self._open.job_changed.connect(self._on_job)
+        self._overview.changed.connect(self._on_overview)
+        self._on_show.shown_changed.connect(self._on_shown)
         self._bind("PgUp", lambda: self.show_neighbour(-1))
         self._bind("PgDown", lambda: self.show_neighbour(1))
 
@@ -171,38 +172,43 @@ class StudyPage(DropPage):
 
     def refresh(self) -> None:
         """Show what is recorded."""
-        records = self._session.records
+        records = self._open.records
         if records.classes != self._classes:
             self._classes = records.classes
             self.table.set_classes(records.classes)
         self._list_cases()
-        problems = self._session.problems
+        problems = self._scans.problems
         self.problems.setVisible(bool(problems))
         self.problems.set_title(f"{plural(len(problems), 'file')} not taken over")
         self._problem_text.setText("\n\n".join(problems))
         self._refresh_buttons()
         if self.isVisible():
-            self._session.overview.look()
+            self._overview.look()
+
+    def show_trust(self, scores: dict[str, float]) -> None:
+        """Show how far the predictions of cases may be trusted, 0…1, by name."""
+        self._trust = scores
+        self._list_cases()
 
     def _list_cases(self) -> None:
-        session = self._session
-        trust = session.reviewing.trust.scores
-        self.table.set_cases(session.records.cases, overviews=session.overview.cases, trust=trust)
+        self.table.set_cases(
+            self._open.records.cases, overviews=self._overview.cases, trust=self._trust
+        )
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
         """Look at the scans anew: files may have come or gone meanwhile (Qt's name)."""
         super().showEvent(event)
-        self._session.overview.look(everywhere=True)
+        self._overview.look(everywhere=True)
 
     def _on_overview(self, names: list[str]) -> None:
-        cases = self._session.overview.cases
+        cases = self._overview.cases
         self.table.cases.set_overviews({name: cases[name] for name in names if name in cases})
         self._refresh_buttons()
 
     def _on_job(self) -> None:
         self._refresh_buttons()
-        if self._session.job is None and self.isVisible():
-            self._session.overview.look(everywhere=True)
+        if self._open.job is None and self.isVisible():
+            self._overview.look(everywhere=True)
 
     def _on_filter(self, text: str) -> None:
         self.table.set_filter(text)
@@ -213,12 +219,12 @@ class StudyPage(DropPage):
         self._refresh_buttons()
 
     def _refresh_buttons(self) -> None:
-        job = self._session.job
+        job = self._open.job
         busy = None if job is None else f"{job.title} is under way: wait, or stop it below."
         for widget in (self.add_files, self.add_folder, self.labels):
             allow(widget, busy)
         name = self.table.selected_name()
-        case = self._session.records.case(name)
+        case = self._open.records.case(name)
         nothing = None if case is not None else "Select a scan in the list first."
         for widget in (self.open, self.hold_out, self.remove):
             allow(widget, nothing)
@@ -231,22 +237,21 @@ class StudyPage(DropPage):
         self._count()
 
     def _count(self) -> None:
-        cases, overviews = self._session.records.cases, self._session.overview.cases
+        cases, overviews = self._open.records.cases, self._overview.cases
         shown = self.table.cases.rowCount()
         known = plural(len(cases), "scan")
         parts = [known if shown == len(cases) else f"{shown} of {known}"]
         troubled = sum(_is_troubled(overviews.get(case.name)) for case in cases)
         if troubled:
             parts.append(f"⚠ {troubled} cannot be used")
-        if self._session.overview.busy and len(overviews) < len(cases):
+        if self._overview.busy and len(overviews) < len(cases):
             parts.append("looking at them…")
         self.counted.setText(" · ".join(parts))
 
     # which scan
 
     def _at(self) -> str | None:
-        labelling = self._session.labelling
-        return labelling.reading or labelling.shown or self.table.selected_name()
+        return self._on_show.reading or self._on_show.name or self.table.selected_name()
 
     def show_neighbour(self, distance: int) -> None:
         """Show the scan that comes ``distance`` rows after the one on the screen, in this list."""
@@ -256,21 +261,21 @@ class StudyPage(DropPage):
 
     def _show(self, name: str) -> None:
         self._asked = name
-        self._session.labelling.show_case(name)
+        self._on_show.show(name)
 
     def _on_shown(self) -> None:
-        labelling = self._session.labelling
-        shown = labelling.reading or labelling.shown
+        on_show = self._on_show
+        shown = on_show.reading or on_show.name
         if shown is not None:
             self.table.select(shown)
-        if labelling.reading is None and self._asked is not None:
-            if labelling.shown != self._asked:
-                self._session.overview.look_at([self._asked])  # it could not be read: say why
+        if on_show.reading is None and self._asked is not None:
+            if on_show.name != self._asked:
+                self._overview.look_at([self._asked])  # it could not be read: say why
                 self.table.select(self._asked)
             self._asked = None
         self._refresh_buttons()
 
-    def _open(self) -> None:
+    def _open_selected(self) -> None:
         name = self.table.selected_name()
         if name is not None:
             self._show(name)
@@ -280,7 +285,7 @@ class StudyPage(DropPage):
     def _toggle_hold_out(self) -> None:
         name = self.table.selected_name()
         if name is not None:
-            self._session.hold_out(name, self.hold_out.isChecked())
+            self._scans.hold_out(name, self.hold_out.isChecked())
 
     def _remove(self) -> None:
         name = self.table.selected_name()
@@ -293,30 +298,30 @@ class StudyPage(DropPage):
             "folder labels/removed of the study.",
         )
         if answer == QMessageBox.StandardButton.Yes:
-            self._session.remove_case(name)
+            self._scans.remove(name)
 
     def _ask_files(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(self, "Add scans", "", SCANS)
-        self._session.add_scans(paths)
+        self._scans.add(paths)
 
     def _ask_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Add the scans of a folder")
         if path:
-            self._session.add_scans([path])
+            self._scans.add([path])
 
     def _ask_labels(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(self, "Import labels", "", LABELS)
-        self._session.import_labels(paths)
+        self._scans.import_labels(paths)
 
     def takes(self, paths: list[Path]) -> bool:
         """Return whether something can be added now."""
-        return bool(paths) and self._session.job is None
+        return bool(paths) and self._open.job is None
 
     def _on_dropped(self, paths: list[Path]) -> None:
         if len(paths) == 1 and paths[0].suffix == SUFFIX:
-            self._session.open_study(paths[0])
+            self._open.open(paths[0])
         else:
-            self._session.add_scans(paths)
+            self._scans.add(paths)
 
 
 def _wanted(choice: CaseState | str | None) -> Callable[[CaseRow], bool] | None:

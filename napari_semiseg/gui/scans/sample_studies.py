@@ -1,6 +1,6 @@
 """Sample studies, made away from the main thread: brains that come along, hippocampi to download.
 
-The session has these functions run on worker threads; they touch neither viewer nor widgets and yield
+These functions run on worker threads, touch neither viewer nor widgets and yield
 what progress shows. Stopping one stops its download; scans that were added stay in the study.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+from napari_semiseg.engine.drained import Drained
 from napari_semiseg.engine.errors import BadScan, StudyError
 from napari_semiseg.engine.study import ScanProblem, Study, parse_classes
 from napari_semiseg.engine.volumes.downloads import fetch_hippocampus
@@ -111,13 +112,10 @@ def download_steps(shares: Generator[float, None, Path]) -> Generator[JobStep, N
     Path
         What the download returned.
     """
-    try:
-        while True:
-            yield JobStep(next(shares), "downloading")
-    except StopIteration as end:
-        return end.value
-    finally:
-        shares.close()
+    downloading = Drained(shares)
+    for share in downloading:
+        yield JobStep(share, "downloading")
+    return downloading.result
 
 
 def _filled(

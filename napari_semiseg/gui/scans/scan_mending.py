@@ -12,23 +12,19 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 from napari_semiseg.gui.widgets.controls import allow, button, caption
 
 if TYPE_CHECKING:
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.scans.overview import Overview
 
 SCANS = "Scans (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm);;All files (*)"
 
 
 class ScanMending(QWidget):
-    """Sentences on a scan, with buttons to find it again where that mends it.
+    """Sentences on a scan, with buttons to find it again where that mends it."""
 
-    Parameters
-    ----------
-    session : Session
-        What to act on.
-    """
-
-    def __init__(self, session: Session) -> None:
+    def __init__(self, open_study: OpenStudy, overview: Overview) -> None:
         super().__init__()
-        self._session = session
+        self._open = open_study
+        self._overview = overview
         self.sentence = caption()
         self.sentence.setAccessibleName("What is wrong with the selected scan")
         self.locate_file = button(
@@ -64,12 +60,12 @@ class ScanMending(QWidget):
         busy : str or None
             Why nothing can be changed at the moment.
         """
-        overview = None if name is None else self._session.overview.cases.get(name)
+        overview = None if name is None else self._overview.cases.get(name)
         findings = () if overview is None else overview.findings
         self.sentence.setText("\n".join(finding.sentence for finding in findings))
         self.setVisible(bool(findings))
         self._buttons.setVisible(any(finding.is_mended_by_locating for finding in findings))
-        case = self._session.records.case(name)
+        case = self._open.records.case(name)
         several = case is not None and len(case.source.paths) > 1
         allow(
             self.locate_file,
@@ -80,9 +76,9 @@ class ScanMending(QWidget):
     def _ask_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Where is the scan now?", "", SCANS)
         if path:
-            self._session.overview.locate(path)
+            self._overview.locate(path)
 
     def _ask_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Which folder did the scans move to?")
         if path:
-            self._session.overview.locate(path)
+            self._overview.locate(path)

@@ -17,7 +17,8 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QSizePolicy, QWidget
 from napari_semiseg.gui.widgets.controls import describe
 
 if TYPE_CHECKING:
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.scans.scans import Scans
 
 MOST_RECENT = 8
 _KEY = "recent studies"
@@ -59,15 +60,18 @@ class StudyMenu(QPushButton):
 
     Parameters
     ----------
-    session : Session
-        What to act on.
+    open_study : OpenStudy
+        The study of which it shows the name.
+    scans : Scans
+        Makes studies and exports labels.
     recent : RecentStudies
         The studies that were opened last.
     """
 
-    def __init__(self, session: Session, recent: RecentStudies) -> None:
+    def __init__(self, open_study: OpenStudy, scans: Scans, recent: RecentStudies) -> None:
         super().__init__()
-        self._session = session
+        self._open = open_study
+        self._scans = scans
         self._recent = recent
         # the arrow is part of the text: napari's style has none for buttons with menus
         self.setStyleSheet("QPushButton::menu-indicator { image: none; width: 0; }")
@@ -77,12 +81,12 @@ class StudyMenu(QPushButton):
         self._menu = QMenu(self)
         self._menu.aboutToShow.connect(self._fill)
         self.setMenu(self._menu)
-        session.study_changed.connect(self.refresh)
+        open_study.study_changed.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
         """Show the name of the open study."""
-        study = self._session.study
+        study = self._open.study
         self.setText("No study open  ▾" if study is None else f"Study: {study.name}  ▾")
         if study is not None:
             self.setToolTip(f"{study.path}\nMake, open, export or close a study.")
@@ -91,26 +95,26 @@ class StudyMenu(QPushButton):
     def _fill(self) -> None:
         self._menu.clear()
         self._menu.setToolTipsVisible(True)
-        self._menu.addAction("&New study…", lambda: ask_new(self, self._session))
-        self._menu.addAction("&Open study…", lambda: ask_open(self, self._session))
+        self._menu.addAction("&New study…", lambda: ask_new(self, self._scans))
+        self._menu.addAction("&Open study…", lambda: ask_open(self, self._open))
         for path in self._recent.paths():
             action = QAction(f"    {path.stem}", self._menu)
             action.setToolTip(str(path))
-            action.triggered.connect(partial(self._open, path))
+            action.triggered.connect(partial(self._open_recent, path))
             self._menu.addAction(action)
         self._menu.addSeparator()
-        self._menu.addAction("Try with &sample brains…", lambda: ask_sample(self, self._session))
+        self._menu.addAction("Try with &sample brains…", lambda: ask_sample(self, self._scans))
         self._menu.addAction(
             "Try with sample &hippocampi (27 MB)…",
-            lambda: ask_sample(self, self._session, downloaded=True),
+            lambda: ask_sample(self, self._scans, downloaded=True),
         )
-        if self._session.study is not None:
+        if self._open.study is not None:
             self._menu.addSeparator()
-            self._menu.addAction("&Export labels…", lambda: ask_export(self, self._session))
-            self._menu.addAction("&Close study", self._session.close_study)
+            self._menu.addAction("&Export labels…", lambda: ask_export(self, self._scans))
+            self._menu.addAction("&Close study", self._open.close_study)
 
-    def _open(self, path: Path, _checked: bool = False) -> None:
-        self._session.open_study(path)
+    def _open_recent(self, path: Path, _checked: bool = False) -> None:
+        self._open.open(path)
 
 
 def _ask_name(parent: QWidget, title: str, suggestion: str) -> str:
@@ -121,30 +125,30 @@ def _ask_name(parent: QWidget, title: str, suggestion: str) -> str:
     return path
 
 
-def ask_new(parent: QWidget, session: Session, scans: Sequence[Path] = ()) -> None:
+def ask_new(parent: QWidget, studies: Scans, scans: Sequence[Path] = ()) -> None:
     """Ask where the new study goes, make it, and add the scans in files and folders."""
     path = _ask_name(parent, "Name and place of the new study", "my study.semiseg")
     if path:
-        session.new_study(path, scans)
+        studies.new_study(path, scans)
 
 
-def ask_sample(parent: QWidget, session: Session, downloaded: bool = False) -> None:
+def ask_sample(parent: QWidget, studies: Scans, downloaded: bool = False) -> None:
     """Ask where the sample study goes and make it; ``downloaded`` takes the hippocampi."""
     name = "sample hippocampi" if downloaded else "sample brains"
     path = _ask_name(parent, "Name and place of the sample study", f"{name}.semiseg")
     if path:
-        session.new_sample_study(path, downloaded)
+        studies.new_sample_study(path, downloaded)
 
 
-def ask_open(parent: QWidget, session: Session) -> None:
+def ask_open(parent: QWidget, open_study: OpenStudy) -> None:
     """Ask which study to open and open it."""
     path = QFileDialog.getExistingDirectory(parent, "Choose a study (a folder NAME.semiseg)")
     if path:
-        session.open_study(path)
+        open_study.open(path)
 
 
-def ask_export(parent: QWidget, session: Session) -> None:
+def ask_export(parent: QWidget, scans: Scans) -> None:
     """Ask where the labels go and write them."""
     path = QFileDialog.getExistingDirectory(parent, "Choose a folder for the labels")
     if path:
-        session.export_labels(path)
+        scans.export_labels(path)

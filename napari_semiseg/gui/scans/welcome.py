@@ -18,7 +18,8 @@ from napari_semiseg.gui.widgets.controls import allow, button, caption, heading
 from napari_semiseg.gui.widgets.dropping import DropPage
 
 if TYPE_CHECKING:
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.scans.scans import Scans
 
 RECENT_WIDTH = 290
 """Room for the folder of a recent study, in pixels: the narrowest dock has no more."""
@@ -29,43 +30,46 @@ class WelcomePage(DropPage):
 
     Parameters
     ----------
-    session : Session
-        What to act on.
+    open_study : OpenStudy
+        Opens what is chosen.
+    scans : Scans
+        Makes new studies.
     recent : RecentStudies
         The studies that were opened last.
     """
 
-    def __init__(self, session: Session, recent: RecentStudies) -> None:
+    def __init__(self, open_study: OpenStudy, scans: Scans, recent: RecentStudies) -> None:
         super().__init__()
-        self._session = session
+        self._open = open_study
+        self._scans = scans
         self._recent = recent
         self._make_buttons()
         self._studies = QWidget()
         self._column = QVBoxLayout(self)
         self._lay_out()
         self.dropped.connect(self._on_dropped)
-        session.study_changed.connect(self.refresh)
-        session.job_changed.connect(self._refresh_buttons)
+        open_study.study_changed.connect(self.refresh)
+        open_study.job_changed.connect(self._refresh_buttons)
         self.refresh()
         self._refresh_buttons()
 
     def _make_buttons(self) -> None:
-        session = self._session
+        scans, open_study = self._scans, self._open
         self.new = button(
-            "&New study…", "Make an empty study and add your scans.", lambda: ask_new(self, session)
+            "&New study…", "Make an empty study and add your scans.", lambda: ask_new(self, scans)
         )
         self.open = button(
-            "&Open study…", "Go on with a study that exists.", lambda: ask_open(self, session)
+            "&Open study…", "Go on with a study that exists.", lambda: ask_open(self, open_study)
         )
         self.sample = button(
             "Try with &sample brains…",
             "Make a study of 16 small brain scans that come with the program, 4 of them labelled.",
-            lambda: ask_sample(self, session),
+            lambda: ask_sample(self, scans),
         )
         self.download = button(
             "Try with sample &hippocampi (27 MB)…",
             "Download 40 small real MR scans, 5 of them labelled; you can stop it at any time.",
-            lambda: ask_sample(self, session, downloaded=True),
+            lambda: ask_sample(self, scans, downloaded=True),
         )
         for widget in (self.new, self.open, self.sample, self.download):
             widget.setMinimumHeight(32)
@@ -113,7 +117,7 @@ class WelcomePage(DropPage):
         made = button(
             f"{name}\n{folder}".replace("&", "&&"),
             f"Open {path}.",
-            partial(self._session.open_study, path),
+            partial(self._open.open, path),
         )
         made.setAccessibleName(f"Recent study {path.stem}")
         made.setStyleSheet("text-align: left; padding: 4px 8px;")
@@ -121,17 +125,17 @@ class WelcomePage(DropPage):
         return made
 
     def _refresh_buttons(self) -> None:
-        job = self._session.job
+        job = self._open.job
         busy = None if job is None else f"{job.title} is under way: wait, or stop it below."
         for widget in (self.new, self.open, self.sample, self.download):
             allow(widget, busy)
 
     def takes(self, paths: list[Path]) -> bool:
         """Return whether a study can be opened or made now."""
-        return bool(paths) and self._session.job is None
+        return bool(paths) and self._open.job is None
 
     def _on_dropped(self, paths: list[Path]) -> None:
         if len(paths) == 1 and paths[0].suffix == SUFFIX:
-            self._session.open_study(paths[0])
+            self._open.open(paths[0])
         else:
-            ask_new(self, self._session, paths)
+            ask_new(self, self._scans, paths)

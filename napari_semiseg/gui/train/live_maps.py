@@ -1,21 +1,24 @@
 """The live maps of the case on the screen: what a run in training says about it, now and before.
 
-A part of the training desk. The newest preview is shown as it comes, unless the user looks at a past
+The newest preview is shown as it comes, unless the user looks at a past
 one; past ones are kept small in a `Film`. Packing and unpacking go to other threads. Main thread only.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
 from napari_semiseg.engine.training.events import PREVIEW_KINDS
+from napari_semiseg.gui.open_study.latest import Latest
 from napari_semiseg.gui.train.film import Film, PastPreview, pack, unpack
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.inference.maps import CaseMaps
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
+    from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
 
 LIVE_KINDS = ("prediction", "uncertainty", "signed_distance", "similarity")
 """Maps that can refresh while a run trains; the first two always come."""
@@ -23,11 +26,6 @@ LIVE_KINDS = ("prediction", "uncertainty", "signed_distance", "similarity")
 
 class LiveMaps:
     """Previews of a run, on the screen and in the film.
-
-    Parameters
-    ----------
-    session : Session
-        The session whose training desk this is a part of.
 
     Attributes
     ----------
@@ -38,25 +36,29 @@ class LiveMaps:
     place : int or None
         Which of the past previews of the case on the screen is shown; None shows the newest as it
         comes.
-    changed : psygnal.Signal
-        Emitted after any of these changed.
+    changed, kinds_changed : psygnal.Signal
+        Emitted after any of these, or `kinds`, changed.
     """
 
     changed = Signal()
+    kinds_changed = Signal()
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, open_study: OpenStudy, on_show: CaseOnShow, maps: MapsOnShow) -> None:
+        self._open = open_study
+        self._on_show = on_show
+        self._maps = maps
+        self._unpacking = Latest(open_study)
         self.kinds: tuple[str, ...] = PREVIEW_KINDS
         self.film = Film()
         self.place: int | None = None
         self._newest: tuple[CaseMaps, int] | None = None
         self._run = 0
-        session.labelling.shown_changed.connect(self._on_case)
+        on_show.shown_changed.connect(self._on_case)
 
     @property
     def past(self) -> list[PastPreview]:
         """Past previews of the case on the screen, oldest first."""
-        return self.film.of(self._session.labelling.shown)
+        return self.film.of(self._on_show.name)
 
     def begin(self) -> None:
         """Forget the previews of the run before."""
@@ -70,28 +72,27 @@ class LiveMaps:
         chosen = {*self.kinds, kind} if wanted else {*self.kinds} - {kind}
         # prediction and uncertainty come anyway; they are only hidden
         self.kinds = tuple(k for k in LIVE_KINDS if k in chosen or k in PREVIEW_KINDS)
-        self._session.reviewing.show_kind(kind, wanted)
-        self._session.training.preview(self._session.labelling.shown)
+        self._maps.show_kind(kind, wanted)
+        self.kinds_changed.emit()
         self.changed.emit()
 
     def shows(self, kind: str) -> bool:
         """Tell whether maps of a kind are wanted on the screen."""
-        return kind in self.kinds and kind in self._session.reviewing.wanted_kinds
+        return kind in self.kinds and kind in self._maps.wanted_kinds
 
     def take(self, maps: CaseMaps, step: int) -> None:
         """Take a preview: show it where the user follows, and keep it in the film."""
-        if maps.case == self._session.labelling.shown:
+        if maps.case == self._on_show.name:
             self._newest = (maps, step)
-            if self.place is None and not self._session.reviewing.under_review:
-                self._session.reviewing.give_way()
-                self._show(maps, step, soon=False)
+            if self.place is None and not self._maps.under_review:
+                self._maps.show_preview(maps, step, asked_for=False)
         run = self._run
 
         def packed(past: PastPreview) -> None:
             if run == self._run:
                 self._keep(past)
 
-        self._session.background(pack, maps, step, done=packed, failed=self._session.tell_problem)
+        self._open.background(pack, maps, step, done=packed, failed=self._open.tell_problem)
 
     def look_at(self, place: int | None) -> None:
         """Show a past preview of the case on the screen; None follows the newest again."""
@@ -101,17 +102,15 @@ class LiveMaps:
         self.place = place
         if place is None:
             if self._newest is not None:
-                self._show(*self._newest, soon=True)
+                self._maps.show_preview(*self._newest, asked_for=True)
         else:
             chosen = past[place]
 
             def unpacked(maps: CaseMaps) -> None:
                 if self._looked_at() is chosen:  # the slider may have gone on
-                    self._show(maps, chosen.step, soon=True)
+                    self._maps.show_preview(maps, chosen.step, asked_for=True)
 
-            self._session.background(
-                unpack, chosen, done=unpacked, failed=self._session.tell_problem
-            )
+            self._unpacking.start(unpack, chosen, done=unpacked)
         self.changed.emit()
 
     def _looked_at(self) -> PastPreview | None:
@@ -128,19 +127,9 @@ class LiveMaps:
             self.place = nearest
         self.changed.emit()
 
-    def _show(self, maps: CaseMaps, step: int, soon: bool) -> None:
-        layers, reviewing = self._session.layers, self._session.reviewing
-        before = set(layers.map_layers())
-        show: Any = layers.show_snapshot if soon else layers.show_preview
-        show(maps, self._session.records.classes, step)
-        if set(layers.map_layers()) - before:
-            for kind in LIVE_KINDS:
-                reviewing.show_kind(kind, kind in reviewing.wanted_kinds)
-        reviewing.maps_changed.emit()
-
     def _on_case(self) -> None:
         newest = self._newest
-        if newest is not None and newest[0].case != self._session.labelling.shown:
+        if newest is not None and newest[0].case != self._on_show.name:
             self._newest = None
         self.place = None
         self.changed.emit()

@@ -1,6 +1,6 @@
 """The live maps on the Train page: which of them refresh while a run trains, and how it was before.
 
-Shows and asks `session.training.live`. Main thread only.
+Main thread only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QSlider, QVBox
 from napari_semiseg.gui.widgets.controls import allow, button, caption, check, describe, heading
 
 if TYPE_CHECKING:
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.train.training import TrainingDesk
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
+    from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
 
 KINDS = (
     ("prediction", "Prediction", "Where the network draws the structures now."),
@@ -30,18 +32,13 @@ KINDS = (
 
 
 class LiveView(QWidget):
-    """Which maps refresh on the screen, and a slider over the past ones of this run.
+    """Which maps refresh on the screen, and a slider over the past ones of this run."""
 
-    Parameters
-    ----------
-    session : Session
-        What to show and to act on.
-    """
-
-    def __init__(self, session: Session) -> None:
+    def __init__(self, on_show: CaseOnShow, maps: MapsOnShow, training: TrainingDesk) -> None:
         super().__init__()
-        self._session = session
-        self._live = session.training.live
+        self._on_show = on_show
+        self._training = training
+        self._live = training.live
         self.title = heading("Live on the screen")
         self.kinds = {kind: self._toggle(kind, title, tip) for kind, title, tip in KINDS}
         self.slider = QSlider(Qt.Orientation.Horizontal)
@@ -56,10 +53,8 @@ class LiveView(QWidget):
         self.when = caption(faint=True)
         self.when.setAccessibleName("Step on the screen")
         self._lay_out()
-        session.training.live.changed.connect(self.refresh)
-        session.training.changed.connect(self.refresh)
-        session.labelling.shown_changed.connect(self.refresh)
-        session.reviewing.maps_changed.connect(self.refresh)
+        for signal in (self._live.changed, training.changed, on_show.shown_changed, maps.changed):
+            signal.connect(self.refresh)
         self.refresh()
 
     def _toggle(self, kind: str, title: str, tip: str) -> QPushButton:
@@ -91,7 +86,7 @@ class LiveView(QWidget):
 
     def refresh(self) -> None:
         """Show what can be looked at now."""
-        active, past = self._session.training.active, self._live.past
+        active, past = self._training.active, self._live.past
         for kind, made in self.kinds.items():
             check(made, self._live.shows(kind))
             allow(made, None if active else "Training has ended: see the maps on the Review page.")
@@ -108,8 +103,8 @@ class LiveView(QWidget):
         self.when.setText(self._words())
 
     def _words(self) -> str:
-        training, past = self._session.training, self._live.past
-        if self._session.labelling.shown is None:
+        training, past = self._training, self._live.past
+        if self._on_show.name is None:
             return "Show a scan on the Label page, and watch the network learn on it."
         if not past:
             return "The first maps come a few seconds after the first step."

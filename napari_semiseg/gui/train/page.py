@@ -54,7 +54,10 @@ from napari_semiseg.gui.widgets.controls import (
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.study import Run
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.train.training import TrainingDesk
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
+    from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
 
 SHORTEST, LONGEST = 0.5, 1440.0
 SLIDER_STEPS = 200
@@ -70,17 +73,20 @@ DEVICES = (
 
 
 class TrainPage(QWidget):
-    """The choice of method and time, live maps, and the curve.
+    """The choice of method and time, live maps, and the curve."""
 
-    Parameters
-    ----------
-    session : Session
-        What to show and to act on.
-    """
-
-    def __init__(self, session: Session) -> None:
+    def __init__(
+        self,
+        open_study: OpenStudy,
+        on_show: CaseOnShow,
+        maps: MapsOnShow,
+        training: TrainingDesk,
+    ) -> None:
         super().__init__()
-        self._session = session
+        self._open = open_study
+        self._on_show = on_show
+        self._maps = maps
+        self._training = training
         self._form: SettingsForm | None = None
         self._intent: Intent | None = INTENTS[0]
         self._former: Run | None = None
@@ -90,9 +96,9 @@ class TrainPage(QWidget):
         self._make_actions()
         self._lay_out()
         self.method.changed.connect(self._on_method)
-        session.engine_loaded.connect(self._fill_methods)
-        session.records_changed.connect(self._on_records)
-        session.training.changed.connect(self.refresh)
+        open_study.engine_loaded.connect(self._fill_methods)
+        open_study.records_changed.connect(self._on_records)
+        training.changed.connect(self.refresh)
         self._fill_methods()
         self._on_records()
 
@@ -181,12 +187,12 @@ class TrainPage(QWidget):
         self.resume = button(
             "&Continue the stopped run",
             "Go on with the newest run, which was stopped, where it was.",
-            self._session.training.continue_stopped,
+            self._training.continue_stopped,
         )
         self.why = caption(faint=True)
         self.facts = caption()
         self.facts.setAccessibleName("How the run goes")
-        self.live = LiveView(self._session)
+        self.live = LiveView(self._on_show, self._maps, self._training)
         self.curve = LearningCurve()
 
     def _lay_out(self) -> None:
@@ -222,11 +228,11 @@ class TrainPage(QWidget):
     # what is chosen
 
     def _fill_methods(self) -> None:
-        self.method.offer(self._session.methods, TrainingSettings().method)
+        self.method.offer(self._open.methods, TrainingSettings().method)
         self.refresh()
 
     def _on_method(self) -> None:
-        method = self._session.methods.get(self.method.key or "")
+        method = self._open.methods.get(self.method.key or "")
         if self._form is not None:
             self._form.hide()
             self._form.deleteLater()
@@ -270,11 +276,11 @@ class TrainPage(QWidget):
 
     def _pace(self) -> Pace | None:
         """How fast the chosen method is here, from runs on the device that is chosen."""
-        session, machine = self._session, self._session.machine
+        opened, machine = self._open, self._open.machine
         if machine is None or self.device.currentData() not in ("auto", machine.device):
             return None
         key, preset = self.method.key or "", self.preset.currentData()
-        return pace_of(session.records.runs, session.methods, key, preset, machine.device_name)
+        return pace_of(opened.records.runs, opened.methods, key, preset, machine.device_name)
 
     def _show_times(self) -> None:
         """Show what the intents take, and what the chosen time comes to."""
@@ -292,7 +298,7 @@ class TrainPage(QWidget):
         if self._intent is not None:
             self.expectation.setText(self._intent.expectation)
         self.expectation.setVisible(self._intent is not None)
-        validated = trainable(self._session.records) >= VALIDATED_FROM
+        validated = trainable(self._open.records) >= VALIDATED_FROM
         self.forecast.setText(forecast(minutes, pace, validated))
         share = math.log(minutes / SHORTEST) / math.log(LONGEST / SHORTEST)
         self.slider.blockSignals(True)
@@ -321,23 +327,23 @@ class TrainPage(QWidget):
         try:
             settings = self.settings()
         except SemisegError as problem:
-            self._session.tell_problem(str(problem))
+            self._open.tell_problem(str(problem))
             return
-        self._session.training.start(settings)
+        self._training.start(settings)
 
     def start_from_last_run(self) -> None:
         """Train anew with the networks and settings of the newest run, on the labels of now."""
         if self._former is not None:
             device, seed = self.device.currentData(), self.seed.value()
-            self._session.training.learn_on(self._former, self.minutes.value(), seed, device)
+            self._training.learn_on(self._former, self.minutes.value(), seed, device)
 
     # how it is going
 
     def _on_records(self) -> None:
-        records = self._session.records
+        records = self._open.records
         run = self._former = records.usable_run
         if run is not None:
-            known = self._session.training.knows_all_labels(run)
+            known = self._training.knows_all_labels(run)
             self.learn_on.setText(
                 f"&Learn on from {run.identifier}" + ("" if known else ": new labels")
             )
@@ -354,8 +360,8 @@ class TrainPage(QWidget):
 
     def refresh(self) -> None:
         """Show what can be started and how training is going."""
-        training, records = self._session.training, self._session.records
-        loading = None if self._session.methods else "The methods are still being loaded."
+        training, records = self._training, self._open.records
+        loading = None if self._open.methods else "The methods are still being loaded."
         reason = why_not_train(records, training.active) or loading
         for act in (self.start, self.learn_on, self.resume):
             allow(act, reason)
@@ -365,7 +371,7 @@ class TrainPage(QWidget):
         self.learn_on.setVisible(self._former is not None and not training.active)
         self.resume.setVisible(records.unfinished_run is not None and not training.active)
         progress = training.progress
-        machine = self._session.machine
+        machine = self._open.machine
         memory = memory_in_use("" if machine is None else machine.device) if training.active else ""
         now = datetime.now().astimezone()
         self.facts.setText(facts_of(progress, training.state, memory, now))

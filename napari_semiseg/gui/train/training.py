@@ -1,4 +1,4 @@
-"""The training part of the session: starting, pausing and stopping a run, and what it tells.
+"""Training: starting, pausing and stopping a run, and what it tells.
 
 The worker's events arrive on the main thread and are folded into `TrainingProgress`, which the run
 strip, the curve and the train page read. Signals about steps are held back to a few a second, however
@@ -11,16 +11,28 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from psygnal import Signal, SignalInstance
+from psygnal import Signal
 
 from napari_semiseg.engine.study.runs.learnt_from import label_snapshot_hash
+from napari_semiseg.engine.training.events import (
+    Event,
+    Finished,
+    Preparing,
+    Preview,
+    Progress,
+    Started,
+    Validated,
+    Warned,
+)
 from napari_semiseg.gui.train.live_maps import LiveMaps
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.study import Run
     from napari_semiseg.engine.training.settings import TrainingSettings
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
     from napari_semiseg.gui.train.runner import TrainingWorker
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
+    from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
 
 SIGNAL_SECONDS = 0.25
 """Steps are told to the pages no more often than this."""
@@ -81,13 +93,6 @@ class TrainingProgress:
 class TrainingDesk:
     """One training at a time, in the background.
 
-    Parameters
-    ----------
-    session : Session
-        The session that this is a part of.
-    worker : TrainingWorker
-        Runs the training.
-
     Attributes
     ----------
     progress : TrainingProgress
@@ -103,21 +108,32 @@ class TrainingDesk:
     changed = Signal()
     told = Signal(str)
 
-    def __init__(self, session: Session, worker: TrainingWorker) -> None:
-        self._session = session
+    def __init__(
+        self,
+        open_study: OpenStudy,
+        on_show: CaseOnShow,
+        maps: MapsOnShow,
+        worker: TrainingWorker,
+    ) -> None:
+        self._open = open_study
+        self._on_show = on_show
+        self._maps = maps
         self._worker = worker
         self._starting, self._asked = False, 0
         self._last_signal = 0.0
         self.progress = TrainingProgress()
-        self.live = LiveMaps(session)
+        self.live = LiveMaps(open_study, on_show, maps)
+        for signal in (
+            on_show.shown_changed,
+            maps.previews_wanted_changed,
+            self.live.kinds_changed,
+        ):
+            signal.connect(self._preview)
+        open_study.leaving.connect(self._forget)
+        open_study.keep_open_during(lambda: "training" if self.active else None)
         worker.event.connect(self._on_event)
         worker.failed.connect(self._on_failed)
         worker.ended.connect(self._on_ended)
-
-    @property
-    def signals(self) -> tuple[SignalInstance, ...]:
-        """All signals that widgets listen to."""
-        return self.changed, self.told, self.live.changed
 
     @property
     def state(self) -> str:
@@ -141,10 +157,10 @@ class TrainingDesk:
         resume : str or None
             Identifier of a stopped run to continue.
         """
-        study = self._session.study
+        study = self._open.study
         if study is None or self.active:
             return
-        self._session.labelling.flush()
+        self._open.about_to_work.emit()
         self._starting = True
         self._asked += 1
         asked = self._asked
@@ -157,18 +173,17 @@ class TrainingDesk:
             if not self._starting or asked != self._asked:
                 return  # it was stopped before it began
             self._starting = False
-            shown = self._session.labelling.shown
-            self._worker.start(path, settings, resume, shown)
-            self.preview(shown)
+            self._worker.start(path, settings, resume, self._on_show.name)
+            self._preview()
             self.changed.emit()
 
         # the lane keeps the order: training starts when the last stroke is on the disk
-        self._session.lane.submit(lambda: None, begin, self._on_failed)
+        self._open.lane.submit(lambda: None, begin, self._on_failed)
         self.changed.emit()
 
     def continue_stopped(self) -> None:
         """Go on with the newest run, which was stopped."""
-        run = self._session.records.unfinished_run
+        run = self._open.records.unfinished_run
         if run is not None:
             from napari_semiseg.engine.training.preparation import settings_of_run
 
@@ -196,7 +211,7 @@ class TrainingDesk:
 
     def knows_all_labels(self, run: Run) -> bool:
         """Tell whether a run has learnt from the very labels of now."""
-        return run.last_label_hash == label_snapshot_hash(self._session.records.cases)
+        return run.last_label_hash == label_snapshot_hash(self._open.records.cases)
 
     def pause(self) -> None:
         """Leave the accelerator after this step and wait."""
@@ -217,48 +232,61 @@ class TrainingDesk:
             self._worker.stop()
         self.changed.emit()
 
-    def preview(self, case: str | None) -> None:
-        """Preview this case from now on."""
+    def _preview(self) -> None:
+        """Have the case on the screen previewed from now on, where previews are wanted."""
         if self._worker.state != "idle":
+            case = self._on_show.name if self._maps.previews_wanted else None
             self._worker.show_case(case, self.live.kinds)
 
-    def forget(self) -> None:
-        """Forget the last run, whose study is left."""
+    def _forget(self) -> None:
+        """Forget the last run; only a desk that is closed leaves while one is under way."""
+        self._worker.close()  # waits for the checkpoint
         self.live.begin()
         self.progress = TrainingProgress()
         self.changed.emit()
 
-    def close(self) -> None:
-        """Stop and wait for the checkpoint; blocks."""
-        self._worker.close()
-
     # what the worker tells
 
-    def _on_event(self, event: Any) -> None:
-        handler = getattr(self, f"_on_{type(event).__name__.lower()}", None)
-        if handler is not None:
-            handler(event)
+    def _on_event(self, event: Event) -> None:
+        self._take(event)
         now = time.monotonic()
-        steady = type(event).__name__ in ("Progress", "Preparing")
+        steady = isinstance(event, Progress | Preparing)
         if not steady or now - self._last_signal >= SIGNAL_SECONDS:
             self._last_signal = now
             self.changed.emit()
 
-    def _on_preparing(self, event: Any) -> None:
-        self.progress.preparing = event.what
-        self.progress.preparing_share = event.done / event.total if event.total else None
+    def _take(self, event: Event) -> None:
+        match event:
+            case Preparing():
+                self.progress.preparing = event.what
+                self.progress.preparing_share = event.done / event.total if event.total else None
+            case Started():
+                self._on_started(event)
+            case Progress():
+                self._on_progress(event)
+            case Validated():
+                self.progress.validation.append((event.step, event.mean))
+                for value, dice in event.dice.items():
+                    self.progress.class_dice.setdefault(value, []).append((event.step, dice))
+            case Preview():
+                self.live.take(event.maps, event.step)
+            case Warned():
+                self.progress.warnings.append(event.sentence)
+                self._open.warn(event.sentence)
+            case Finished():
+                self._on_finished(event)
 
-    def _on_started(self, event: Any) -> None:
+    def _on_started(self, event: Started) -> None:
         progress = self.progress
         progress.preparing, progress.preparing_share = "", None
         progress.run, progress.method_title = event.run, event.method_title
-        titles = {method.title: method for method in self._session.methods.values()}
+        titles = {method.title: method for method in self._open.methods.values()}
         if event.method_title in titles:
             progress.unlabelled_terms = titles[event.method_title].unsupervised_terms
         progress.device, progress.precision = event.device, event.precision
         progress.reasons = tuple(event.plan.get("reasons", ()))
 
-    def _on_progress(self, event: Any) -> None:
+    def _on_progress(self, event: Progress) -> None:
         progress = self.progress
         progress.preparing, progress.preparing_share = "", None
         progress.step, progress.share = event.step, event.share
@@ -266,30 +294,18 @@ class TrainingDesk:
         for name, value in event.scalars.items():
             progress.scalars.setdefault(name, []).append((event.step, value))
 
-    def _on_validated(self, event: Any) -> None:
-        self.progress.validation.append((event.step, event.mean))
-        for value, dice in event.dice.items():
-            self.progress.class_dice.setdefault(value, []).append((event.step, dice))
-
-    def _on_preview(self, event: Any) -> None:
-        self.live.take(event.maps, event.step)
-
-    def _on_warned(self, event: Any) -> None:
-        self.progress.warnings.append(event.sentence)
-        self._session.warn(event.sentence)
-
-    def _on_finished(self, event: Any) -> None:
+    def _on_finished(self, event: Finished) -> None:
         self.progress.outcome = event.status
         self.progress.remaining = None
         if event.status == "finished":
             sentence = "Training has finished: predict the other scans on the Review page."
-            self._session.tell(sentence)
+            self._open.tell(sentence)
             self.told.emit(sentence)
 
     def _on_failed(self, sentence: str) -> None:
         self._starting = False
         self.progress.outcome = "failed"
-        self._session.tell_problem(sentence)
+        self._open.tell_problem(sentence)
         self.told.emit(sentence)
         self.changed.emit()
 
@@ -297,5 +313,5 @@ class TrainingDesk:
         self.progress.preparing, self.progress.preparing_share = "", None
         if not self.progress.outcome:
             self.progress.outcome = "stopped"
-        self._session.refresh()
+        self._open.refresh()
         self.changed.emit()

@@ -19,8 +19,8 @@ from napari_semiseg.gui.viewer.view_direction import plane_name
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-    from napari_semiseg.gui.label.labelling import Labelling
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.open_study.open_study import OpenStudy
+    from napari_semiseg.gui.viewer.case_on_show import Arrival, CaseOnShow
 
 
 def slice_words(index: int, count: int) -> str:
@@ -36,15 +36,8 @@ def slice_words(index: int, count: int) -> str:
     return f"slice {index} / {count - 1}"
 
 
-class SliceProgress:
+class SlicesOnShow:
     """The slices along the axis of the view.
-
-    Parameters
-    ----------
-    session : Session
-        The session.
-    labelling : Labelling
-        The part of it that this belongs to.
 
     Attributes
     ----------
@@ -54,20 +47,21 @@ class SliceProgress:
 
     changed = Signal()
 
-    def __init__(self, session: Session, labelling: Labelling) -> None:
-        self._session = session
-        self._labelling = labelling
+    def __init__(self, open_study: OpenStudy, on_show: CaseOnShow) -> None:
+        self._open = open_study
+        self._on_show = on_show
+        self._layers = on_show.layers
         self._layer: Labels | None = None
         self._painted = np.zeros(0, bool)
-        self._dims = session.layers.dims
+        self._dims = self._layers.dims
         for event in (self._dims.events.order, self._dims.events.ndisplay):
             event.connect(self._on_turned)
         self._dims.events.point.connect(self._tell)
-        session.layers.label_edited.connect(self._on_turned)
+        self._layers.label_edited.connect(self._on_turned)
+        on_show.label_shown.connect(self._on_label)
 
-    def attach(self, layer: Labels | None) -> None:
-        """Take the label of the scan that came onto the screen; None when there is none."""
-        self._layer = layer
+    def _on_label(self, arrival: Arrival | None) -> None:
+        self._layer = None if arrival is None else self._layers.label_layer
         self._on_turned()
 
     @property
@@ -86,7 +80,7 @@ class SliceProgress:
         """Why the view shows no slices of the label; None if it does."""
         if self._layer is None:
             return "No scan is on the screen: choose one above."
-        if self._session.layers.label_layer is not self._layer:
+        if self._layers.label_layer is not self._layer:
             return "The label was taken off the layer list: choose the scan above again."
         if self._dims.ndim != 3:
             return "A layer of your own has more than three dimensions: take it off first."
@@ -97,7 +91,7 @@ class SliceProgress:
     @property
     def plane(self) -> str:
         """What a clinician calls the view: axial, coronal or sagittal; empty where there is none."""
-        case = self._labelling.case
+        case = self._on_show.case
         if case is None or self.axis is None:
             return ""
         return plane_name(case.geometry, self.axis)
@@ -116,7 +110,7 @@ class SliceProgress:
     @property
     def done(self) -> frozenset[int]:
         """The slices of this view that are marked as done."""
-        case = self._labelling.case
+        case = self._on_show.case
         if case is None or case.done_slices is None or self.axis is None:
             return frozenset()
         return case.done_slices.along[self.axis]
@@ -137,7 +131,7 @@ class SliceProgress:
 
     def reason_against_marking(self) -> str | None:
         """Return why the slice cannot be marked as done; None if it can."""
-        case = self._labelling.case
+        case = self._on_show.case
         if case is None or self.no_slices is not None:
             return self.no_slices or "No scan is on the screen: choose one above."
         if case.held_out and case.done_slices is None:
@@ -146,12 +140,11 @@ class SliceProgress:
 
     def mark_current(self) -> None:
         """Mark the slice that is looked at as done, or take its mark away."""
-        name, axis, index = self._labelling.shown, self.axis, self.current
+        name, axis, index = self._on_show.name, self.axis, self.current
         if name is None or axis is None or index is None or self.reason_against_marking():
             return
         done = index not in self.done
-        self._labelling.flush()
-        self._session.change(lambda study: study.mark_slices(name, axis, [index], done=done))
+        self._open.change(lambda study: study.mark_slices(name, axis, [index], done=done))
 
     def _on_turned(self) -> None:
         axis, layer = self.axis, self._layer
@@ -165,5 +158,5 @@ class SliceProgress:
 
     def _tell(self) -> None:
         # the viewer outlives the dock: once the session is closed, those who listen may be gone
-        if self._session.study is not None:
+        if self._open.study is not None:
             self.changed.emit()

@@ -11,11 +11,11 @@ from tests.gui.comparable_runs import add_run, hold_out, label_of
 @pytest.fixture
 def comparing(desk, background):
     """Three measured runs, of which the newest and its twin are compared."""
-    hold_out(desk.study)
-    add_run(desk.study, "supervised", shrunk=2)
-    add_run(desk.study, "ua-mt", shrunk=1, seed=1)
-    add_run(desk.study, "ua-mt", shrunk=0)
-    desk.refresh()
+    hold_out(desk.open_study.study)
+    add_run(desk.open_study.study, "supervised", shrunk=2)
+    add_run(desk.open_study.study, "ua-mt", shrunk=1, seed=1)
+    add_run(desk.open_study.study, "ua-mt", shrunk=0)
+    desk.open_study.refresh()
     desk.comparing.refresh()
     background.finish()
     return desk.comparing
@@ -23,7 +23,7 @@ def comparing(desk, background):
 
 @pytest.fixture
 def viewer(desk):
-    return desk.layers.viewer
+    return desk.on_show.layers.viewer
 
 
 def opened(comparing, background, name="scan_1"):
@@ -134,7 +134,7 @@ def test_other_runs_are_looked_at_and_the_same_twice_exchanges_them(comparing, b
 def test_another_scan_takes_everything_off(comparing, background, viewer, desk):
     opened(comparing, background)
     comparing.put_side_by_side(True)
-    desk.labelling.show_case("scan_0")
+    desk.on_show.show("scan_0")
     background.finish()
     assert comparing.pair is None
     assert names(viewer) == ["scan_0", "scan_0 label"]
@@ -168,14 +168,14 @@ def test_waiting_for_a_prediction_can_be_given_up(comparing, background, desk):
     comparing.stop_reading()
     background.finish()
     assert comparing.pair is None
-    assert desk.labelling.shown == "scan_2"
+    assert desk.on_show.name == "scan_2"
 
 
 def test_measuring_runs_as_a_job_and_reads_the_figures_again(
     comparing, background, desk, monkeypatch
 ):
     assert "measured already" in comparing.why_not_measure()
-    late = add_run(desk.study, "ua-mt", seed=7)
+    late = add_run(desk.open_study.study, "ua-mt", seed=7)
     comparing.choose(late.identifier, True)
     background.finish()
     assert comparing.why_not_measure() is None
@@ -187,11 +187,11 @@ def test_measuring_runs_as_a_job_and_reads_the_figures_again(
 
     monkeypatch.setattr(pairs, "measure_runs", measure_runs)
     comparing.measure_missing()
-    assert desk.job.title == "Measuring"
+    assert desk.open_study.job.title == "Measuring"
     assert "under way" in comparing.why_not_measure()
     background.finish()
     assert measured == [late.identifier]
-    assert desk.job is None
+    assert desk.open_study.job is None
 
 
 def test_a_table_that_cannot_be_written_is_told(
@@ -210,7 +210,7 @@ def test_a_table_that_cannot_be_written_is_told(
 def test_closing_the_study_forgets_it_all(comparing, background, desk, viewer):
     opened(comparing, background)
     comparing.put_side_by_side(True)
-    desk.close_study()
+    desk.open_study.close_study()
     background.finish()
     assert comparing.comparison is None
     assert comparing.chosen == ()

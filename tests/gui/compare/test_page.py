@@ -5,22 +5,22 @@ from qtpy.QtCore import Qt
 
 from napari_semiseg.engine.study import Study
 from napari_semiseg.gui.compare import page as module
-from napari_semiseg.gui.compare.page import ComparePage
 from napari_semiseg.gui.desk import TITLE, SemisegWidget
 from tests.gui.comparable_runs import add_run, hold_out
+from tests.gui.parts_of_the_desk import compare_page
 
 PATIENCE = 60_000
 
 
 @pytest.fixture
 def page(qtbot, desk, background):
-    hold_out(desk.study)
-    add_run(desk.study, "supervised", shrunk=2)
-    add_run(desk.study, "ua-mt", shrunk=0)
-    add_run(desk.study, "ua-mt", seed=3, status="running")
-    desk.refresh()
+    hold_out(desk.open_study.study)
+    add_run(desk.open_study.study, "supervised", shrunk=2)
+    add_run(desk.open_study.study, "ua-mt", shrunk=0)
+    add_run(desk.open_study.study, "ua-mt", seed=3, status="running")
+    desk.open_study.refresh()
     background.finish()
-    made = ComparePage(desk)
+    made = compare_page(desk)
     qtbot.addWidget(made)
     desk.comparing.refresh()
     background.finish()
@@ -39,7 +39,7 @@ def cells(table):
 
 
 def test_without_held_out_scans_it_says_how_to_hold_some_out(qtbot, desk, background):
-    page = ComparePage(desk)
+    page = compare_page(desk)
     qtbot.addWidget(page)
     desk.comparing.refresh()
     background.finish()
@@ -106,11 +106,11 @@ def test_a_dot_opens_its_scan_and_the_buttons_act_on_it(page, background, desk):
     assert page.case.currentData() == "scan_2"
     assert "They differ in" in page.waiting.text()
     page.keys()["S"]()
-    assert desk.layers.viewer.canvas.grid.enabled
+    assert desk.on_show.layers.viewer.canvas.grid.enabled
     assert page.beside.isChecked()
     page.keys()["S"]()
     page.keys()["D"]()
-    assert not desk.layers.viewer.canvas.grid.enabled
+    assert not desk.on_show.layers.viewer.canvas.grid.enabled
     assert page.disagreement.isChecked()
     page.keys()["N"]()
     background.finish()
@@ -145,7 +145,7 @@ def test_the_table_is_saved_where_the_user_says(page, background, desk, tmp_path
 
 def test_no_more_runs_than_letters_can_be_ticked(page, background, desk):
     for seed in range(10, 16):
-        add_run(desk.study, "ua-mt", shrunk=1, seed=seed)
+        add_run(desk.open_study.study, "ua-mt", shrunk=1, seed=seed)
     desk.comparing.refresh()
     background.finish()
     for seed in range(4, 9):
@@ -168,8 +168,8 @@ def test_in_the_real_viewer_leaving_the_page_gives_the_view_back(
     widget = SemisegWidget(viewer, recent=recent)
     viewer.window.add_dock_widget(widget, name=TITLE, area="right")
     session = widget.session
-    session.open_study(study_path)
-    qtbot.waitUntil(lambda: session.study is not None, timeout=PATIENCE)
+    session.open_study.open(study_path)
+    qtbot.waitUntil(lambda: session.open_study.study is not None, timeout=PATIENCE)
     widget.show_page(4)
     session.comparing.refresh()
     qtbot.waitUntil(lambda: session.comparing.comparison is not None, timeout=PATIENCE)

@@ -3,13 +3,14 @@ from __future__ import annotations
 import pytest
 
 from napari_semiseg.engine.training.events import Preparing, Progress, Started
-from napari_semiseg.gui.frame.run_strip import RunStrip, training_text
+from napari_semiseg.gui.frame.run_strip import training_text
 from napari_semiseg.gui.train.training import TrainingProgress
+from tests.gui.parts_of_the_desk import run_strip
 
 
 @pytest.fixture
 def strip(qtbot, desk):
-    strip = RunStrip(desk)
+    strip = run_strip(desk)
     qtbot.addWidget(strip)
     return strip
 
@@ -60,9 +61,9 @@ def test_pause_waits_for_the_first_step_and_says_so(strip, worker):
 
 
 def test_a_long_job_shows_and_stops(strip, desk, background, scan_folder):
-    desk.add_scans([scan_folder])
+    desk.scans.add([scan_folder])
     assert not strip.isHidden()
     assert "Adding scans" in strip.job.text.text()
     strip.cancel.click()
-    assert desk.job is None
+    assert desk.open_study.job is None
     assert strip.isHidden()

@@ -6,13 +6,13 @@ import pytest
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study import CaseState
 from napari_semiseg.gui.label import saving
-from napari_semiseg.gui.label.page import LabelPage
 from tests.gui.cases_on_show import paint
+from tests.gui.parts_of_the_desk import label_page
 
 
 @pytest.fixture
 def page(qtbot, desk):
-    page = LabelPage(desk)
+    page = label_page(desk)
     qtbot.addWidget(page)
     return page
 
@@ -31,7 +31,7 @@ def test_choosing_a_scan_shows_it(page, desk, background):
     page.case.activated.emit(1)
     assert "Reading scan_1" in page.state.text()
     background.finish()
-    assert desk.labelling.shown == "scan_1"
+    assert desk.on_show.name == "scan_1"
     assert page.state.text() == "Unlabelled"
     assert brush(page, 1).isEnabled()
 
@@ -39,54 +39,54 @@ def test_choosing_a_scan_shows_it(page, desk, background):
 def test_next_and_previous_stop_at_the_ends(page, desk, background):
     page.next.click()
     background.finish()
-    assert desk.labelling.shown == "scan_0"
+    assert desk.on_show.name == "scan_0"
     assert not page.previous.isEnabled()
     assert "first" in page.previous.toolTip()
     page.next.click()
     background.finish()
-    assert desk.labelling.shown == "scan_1"
+    assert desk.on_show.name == "scan_1"
 
 
 def test_a_class_button_takes_the_brush_and_follows_the_layer(page, desk, background):
-    desk.labelling.show_case("scan_1")
+    desk.on_show.show("scan_1")
     background.finish()
     brush(page, 2).click()
-    assert desk.layers.label_layer.selected_label == 2
-    assert desk.layers.label_layer.mode == "paint"
+    assert desk.on_show.layers.label_layer.selected_label == 2
+    assert desk.on_show.layers.label_layer.mode == "paint"
     assert brush(page, 2).isChecked()
-    desk.layers.label_layer.selected_label = 1
+    desk.on_show.layers.label_layer.selected_label = 1
     assert brush(page, 1).isChecked()
     assert not brush(page, 2).isChecked()
 
 
 def test_the_brush_size_follows_the_layer_in_millimetres(page, desk, background):
-    desk.labelling.show_case("scan_1")
+    desk.on_show.show("scan_1")
     background.finish()
     page.brush_size.setValue(9.0)
-    assert desk.layers.label_layer.brush_size == pytest.approx(6.0)
-    desk.layers.label_layer.brush_size = 2
+    assert desk.on_show.layers.label_layer.brush_size == pytest.approx(6.0)
+    desk.on_show.layers.label_layer.brush_size = 2
     assert page.brush_size.value() == pytest.approx(3.0)
 
 
 def test_a_painted_scan_is_marked_and_taken_back(page, desk, background, qapp):
-    desk.labelling.show_case("scan_1")
+    desk.on_show.show("scan_1")
     background.finish()
     assert "Nothing is painted" in page.done.toolTip()
-    layer = desk.layers.label_layer
+    layer = desk.on_show.layers.label_layer
     layer.data_setitem((np.array([1]), np.array([2]), np.array([2])), 1)
     qapp.processEvents()
     background.finish()
     page.done.click()
     background.finish()
-    assert desk.records.case("scan_1").state is CaseState.LABELLED
+    assert desk.open_study.records.case("scan_1").state is CaseState.LABELLED
     assert "in progress" in page.done.text().replace("&", "")
     page.done.click()
     background.finish()
-    assert desk.records.case("scan_1").state is CaseState.IN_PROGRESS
+    assert desk.open_study.records.case("scan_1").state is CaseState.IN_PROGRESS
 
 
 def test_keys_are_the_classes_in_order(page, desk, background):
-    desk.labelling.show_case("scan_1")
+    desk.on_show.show("scan_1")
     background.finish()
     keys = page.keys()
     assert {"0", "1", "2", "M"} <= set(keys)
@@ -97,7 +97,7 @@ def test_keys_are_the_classes_in_order(page, desk, background):
 def test_new_classes_get_buttons(page, desk, background):
     from napari_semiseg.engine.study import parse_classes
 
-    desk.set_classes(parse_classes("1=box,2=rim,7=core"))
+    desk.scans.set_classes(parse_classes("1=box,2=rim,7=core"))
     background.finish()
     assert brush(page, 7) is not None
     assert "core" in brush(page, 7).text()
@@ -107,14 +107,14 @@ def test_a_label_that_was_not_saved_says_so_until_it_is(page, desk, background, 
     def refuse(*_):
         raise StudyError("The disk is full: free some space.")
 
-    desk.labelling.show_case("scan_1")
+    desk.on_show.show("scan_1")
     background.finish()
     with monkeypatch.context() as patch:
         patch.setattr(saving, "keep_label", refuse)
         paint(desk)
-        desk.labelling.flush()
+        desk.open_study.about_to_work.emit()
         background.finish()
     assert "not saved, kept for another try" in page.state.text()
-    desk.labelling.flush()
+    desk.open_study.about_to_work.emit()
     background.finish()
     assert "saved just now" in page.state.text()

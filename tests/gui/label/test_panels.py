@@ -8,17 +8,17 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_semiseg.engine.study import CaseState
-from napari_semiseg.gui.label.page import LabelPage
 from napari_semiseg.gui.label.slice_strip import DONE, PAINTED
+from tests.gui.parts_of_the_desk import label_page
 
 
 @pytest.fixture
 def page(qtbot, desk, background):
-    page = LabelPage(desk)
+    page = label_page(desk)
     qtbot.addWidget(page)
     page.resize(344, 800)
     page.show()
-    desk.labelling.show_case("scan_0")
+    desk.on_show.show("scan_0")
     background.finish()
     return page
 
@@ -36,10 +36,10 @@ def pixel(strip, index, height):
 
 
 def test_the_strip_shows_empty_painted_and_done_slices(page, strip, desk, background):
-    desk.labelling.slices.show(4)
+    desk.slices.show(4)
     page.slices.done.click()
     background.finish()
-    desk.labelling.slices.show(10)
+    desk.slices.show(10)
     foot, head = strip.height() - 4, 10
     assert pixel(strip, 4, head) == DONE
     assert pixel(strip, 6, foot) == PAINTED
@@ -50,16 +50,16 @@ def test_the_strip_shows_empty_painted_and_done_slices(page, strip, desk, backgr
 def test_a_click_and_a_drag_go_to_the_slice(strip, desk):
     column = strip.width() / 12
     QTest.mousePress(strip, Qt.MouseButton.LeftButton, pos=QPoint(int(2.5 * column), 15))
-    assert desk.labelling.slices.current == 2
+    assert desk.slices.current == 2
     QTest.mouseMove(strip, QPoint(int(7.5 * column), 15))
-    assert desk.labelling.slices.current == 7
+    assert desk.slices.current == 7
     QTest.mouseRelease(strip, Qt.MouseButton.LeftButton, pos=QPoint(int(7.5 * column), 15))
     assert strip.slice_at(-5) == 0
     assert strip.slice_at(10_000) == 11
 
 
 def test_the_strip_is_driven_by_keys(strip, desk, background):
-    slices = desk.labelling.slices
+    slices = desk.slices
     for key, expected in (
         (Qt.Key.Key_Home, 0),
         (Qt.Key.Key_Right, 1),
@@ -96,7 +96,7 @@ def test_the_words_say_what_a_mark_means_for_training(page, desk, background):
 
 
 def test_gaps_that_would_count_as_background_are_told(page, desk, background, qtbot):
-    layer = desk.layers.label_layer
+    layer = desk.on_show.layers.label_layer
     rows = np.nonzero(np.asarray(layer.data)[5])
     layer.data_setitem((np.full(len(rows[0]), 5), *rows), 0)
     qtbot.waitUntil(lambda: "count as background" in page.slices.meaning.text())
@@ -106,7 +106,7 @@ def test_gaps_that_would_count_as_background_are_told(page, desk, background, qt
 
 def test_in_3d_the_strip_and_the_interpolation_say_why_they_are_off(page, desk):
     tools = page.tools
-    desk.layers.dims.ndisplay = 3
+    desk.on_show.layers.dims.ndisplay = 3
     for control in (page.slices.strip, page.slices.done, tools.interpolate, tools.fill_holes):
         assert not control.isEnabled()
         assert "3D view" in control.toolTip()
@@ -115,13 +115,13 @@ def test_in_3d_the_strip_and_the_interpolation_say_why_they_are_off(page, desk):
     assert tools.fill_holes.isEnabled()
     tools.holes.setCurrentIndex(0)
     assert not tools.fill_holes.isEnabled()
-    desk.layers.dims.ndisplay = 2
+    desk.on_show.layers.dims.ndisplay = 2
     assert tools.interpolate.isEnabled()
     assert tools.fill_holes.isEnabled()
 
 
 def test_the_brush_controls_show_and_change_how_the_brush_paints(page, desk):
-    layer, brush = desk.layers.label_layer, page.brush
+    layer, brush = desk.on_show.layers.label_layer, page.brush
     assert brush.protect.isChecked()
     brush.protect.click()
     assert not layer.preserve_labels
@@ -135,13 +135,13 @@ def test_the_brush_controls_show_and_change_how_the_brush_paints(page, desk):
 def test_limits_start_with_the_contrast_and_follow_the_numbers(page, desk):
     tools, brush = desk.labelling.tools, page.brush
     assert "tick the box" in brush.lowest.toolTip()
-    desk.layers.scans[0].contrast_limits = (-10, 90)
+    desk.on_show.layers.scans[0].contrast_limits = (-10, 90)
     brush.limited.click()
     assert tools.limits == (-10, 90)
     assert (brush.lowest.value(), brush.highest.value()) == (-10, 90)
     brush.lowest.setValue(40)
     assert tools.limits == (40, 90)
-    desk.layers.scans[0].contrast_limits = (0, 50)
+    desk.on_show.layers.scans[0].contrast_limits = (0, 50)
     brush.from_view.click()
     assert tools.limits == (0, 50)
     page.keys()["W"]()
@@ -150,7 +150,7 @@ def test_limits_start_with_the_contrast_and_follow_the_numbers(page, desk):
 
 
 def test_the_tools_act_on_the_class_in_hand(page, desk, background):
-    layer = desk.layers.label_layer
+    layer = desk.on_show.layers.label_layer
     assert page.class_title.text() == "All of box"
     layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 1)
     page.tools.keep_largest.click()
@@ -161,7 +161,7 @@ def test_the_tools_act_on_the_class_in_hand(page, desk, background):
 
 
 def test_holes_are_filled_as_chosen_beside_the_button(page, desk, background):
-    layer = desk.layers.label_layer
+    layer = desk.on_show.layers.label_layer
     layer.data_setitem((np.array([3, 5]), np.array([6, 6]), np.array([7, 7])), 0)
     page.tools.holes.setCurrentIndex(1)
     page.tools.fill_holes.click()
@@ -184,11 +184,11 @@ def test_every_control_says_what_it_does_and_nothing_is_cut_off(page):
 
 
 def test_the_time_since_the_last_save_runs_on(page, desk, monkeypatch, qtbot, background):
-    layer = desk.layers.label_layer
+    layer = desk.on_show.layers.label_layer
     layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 1)
-    desk.labelling.flush()
+    desk.open_study.about_to_work.emit()
     background.finish()
-    saved = desk.labelling.saved_at
+    saved = desk.labelling.saving.saved_at
     monkeypatch.setattr("napari_semiseg.gui.label.page.time.time", lambda: saved + 30)
     page._timer.timeout.emit()
     assert "saved 30 s ago" in page.state.text()
@@ -201,5 +201,5 @@ def test_a_sparse_label_is_marked_as_labelled_like_any_other(page, desk, backgro
     background.finish()
     page.mark()
     background.finish()
-    assert desk.records.case("scan_0").state is CaseState.LABELLED
-    assert desk.records.case("scan_0").done_slices.count == 1
+    assert desk.open_study.records.case("scan_0").state is CaseState.LABELLED
+    assert desk.open_study.records.case("scan_0").done_slices.count == 1

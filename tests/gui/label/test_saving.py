@@ -38,17 +38,17 @@ def test_strokes_of_a_scan_that_was_left_are_tried_again_and_spare_the_next_scan
     paint(desk)
     show(desk, background, "scan_2")
     assert "scan_1 was not saved" in messages()[-1][1]
-    assert desk.labelling.not_saved
-    desk.labelling.flush()
+    assert desk.labelling.saving.failed
+    desk.open_study.about_to_work.emit()
     background.finish()
-    assert desk.records.case("scan_2").state is CaseState.UNLABELLED
+    assert desk.open_study.records.case("scan_2").state is CaseState.UNLABELLED
     full[0] = False
     paint(desk, z=3)
-    desk.labelling.flush()
+    desk.open_study.about_to_work.emit()
     background.finish()
-    assert not desk.labelling.not_saved
-    assert desk.study.load_label("scan_1").sum() == 2
-    assert desk.study.load_label("scan_2").sum() == 2
+    assert not desk.labelling.saving.failed
+    assert desk.open_study.study.load_label("scan_1").sum() == 2
+    assert desk.open_study.study.load_label("scan_2").sum() == 2
 
 
 def test_strokes_that_were_refused_come_back_with_their_scan(desk, background, monkeypatch):
@@ -63,8 +63,8 @@ def test_strokes_that_were_refused_come_back_with_their_scan(desk, background, m
     show(desk, background, "scan_2")
     monkeypatch.setattr(saving, "keep_label", keep)
     show(desk, background, "scan_1")
-    assert desk.layers.label_voxels().sum() == 2
-    assert desk.study.load_label("scan_1").sum() == 2
+    assert desk.on_show.layers.label_voxels().sum() == 2
+    assert desk.open_study.study.load_label("scan_1").sum() == 2
 
 
 @pytest.mark.parametrize("painted", ["before the change", "while it is made", "while it is read"])
@@ -72,25 +72,25 @@ def test_strokes_lie_over_what_a_label_becomes_meanwhile(
     desk, background, painted, drawn_by_another
 ):
     show(desk, background, "scan_0")
-    before = desk.layers.label_voxels().copy()
+    before = desk.on_show.layers.label_voxels().copy()
     changed = drawn_by_another(before)
     if painted == "before the change":
         paint(desk, value=2)
-    desk.change(
+    desk.open_study.change(
         lambda study: study.save_label("scan_0", changed, state=CaseState.LABELLED),
-        lambda _: desk.labelling.show_again(),
+        lambda _: desk.on_show.show_again(),
     )
     if painted == "while it is made":
         paint(desk, value=2)
-        desk.labelling.flush()
+        desk.open_study.about_to_work.emit()
     if painted == "while it is read":
         background.waiting.popleft().run()
         paint(desk, value=2)
     background.finish()
-    desk.labelling.flush()
+    desk.open_study.about_to_work.emit()
     background.finish()
-    kept = desk.study.load_label("scan_0")
-    assert np.array_equal(kept, desk.layers.label_voxels())
+    kept = desk.open_study.study.load_label("scan_0")
+    assert np.array_equal(kept, desk.on_show.layers.label_voxels())
     expected = changed.copy()
     expected[1, 2, 2:4] = 2
     assert np.array_equal(kept, expected)
@@ -100,17 +100,17 @@ def test_a_label_that_another_program_saved_is_kept_under_the_next_stroke(
     desk, background, study_path, drawn_by_another
 ):
     show(desk, background, "scan_0")
-    changed = drawn_by_another(desk.layers.label_voxels())
+    changed = drawn_by_another(desk.on_show.layers.label_voxels())
     with Study.open(study_path) as elsewhere:
         elsewhere.save_label("scan_0", changed, state=CaseState.LABELLED)
     for z in (1, 2):
         paint(desk, value=2, z=z)
-        desk.labelling.flush()
+        desk.open_study.about_to_work.emit()
         background.finish()
     expected = changed.copy()
     expected[1:3, 2, 2:4] = 2
-    assert np.array_equal(desk.study.load_label("scan_0"), expected)
-    assert np.array_equal(desk.layers.label_voxels(), expected)
+    assert np.array_equal(desk.open_study.study.load_label("scan_0"), expected)
+    assert np.array_equal(desk.on_show.layers.label_voxels(), expected)
 
 
 def test_only_the_last_of_many_scans_that_are_passed_is_read(desk, background, monkeypatch):
@@ -120,18 +120,18 @@ def test_only_the_last_of_many_scans_that_are_passed_is_read(desk, background, m
         labelling, "read_case", lambda *given: (read.append(given[1]), original(*given))[1]
     )
     for name in ("scan_1", "scan_2", "scan_3"):
-        desk.labelling.show_case(name)
+        desk.on_show.show(name)
     background.finish()
     assert read == ["scan_3"]
 
 
 def test_a_scan_is_not_read_again_for_its_label(desk, background, monkeypatch):
     show(desk, background, "scan_0")
-    monkeypatch.setattr(desk.study, "volume", None)
-    desk.labelling.show_again()
+    monkeypatch.setattr(desk.open_study.study, "volume", None)
+    desk.on_show.show_again()
     background.finish()
-    assert desk.labelling.shown == "scan_0"
-    assert desk.labelling.reading is None
+    assert desk.on_show.name == "scan_0"
+    assert desk.on_show.reading is None
 
 
 def test_strokes_of_a_scan_that_is_gone_are_not_tried_for_ever(
@@ -149,12 +149,12 @@ def test_strokes_of_a_scan_that_is_gone_are_not_tried_for_ever(
     paint(desk)
     show(desk, background, "scan_2")
     full[0] = False
-    desk.remove_case("scan_1")
+    desk.scans.remove("scan_1")
     background.finish()
     told = len(messages())
     for z in (3, 4):
         paint(desk, z=z)
-        desk.labelling.flush()
+        desk.open_study.about_to_work.emit()
         background.finish()
     assert len(messages()) == told
-    assert desk.study.load_label("scan_2").sum() == 4
+    assert desk.open_study.study.load_label("scan_2").sum() == 4

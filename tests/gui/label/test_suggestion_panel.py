@@ -8,7 +8,7 @@ from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.review import suggestions
 from napari_semiseg.engine.review.slices import SliceNeed
 from napari_semiseg.engine.review.suggestions import LookingAtCase, Suggestion
-from napari_semiseg.gui.label.suggestion_panel import SuggestionPanel
+from tests.gui.parts_of_the_desk import suggestion_panel
 
 
 def suggestion(case, axis, index):
@@ -36,16 +36,16 @@ def asked(monkeypatch):
 
 @pytest.fixture
 def run(desk, background):
-    run = desk.study.create_run("ua-mt", {}, 0)
-    desk.study.update_run(run.identifier, status="finished")
-    desk.refresh()
+    run = desk.open_study.study.create_run("ua-mt", {}, 0)
+    desk.open_study.study.update_run(run.identifier, status="finished")
+    desk.open_study.refresh()
     background.finish()
     return run
 
 
 @pytest.fixture
 def panel(qtbot, desk):
-    panel = SuggestionPanel(desk)
+    panel = suggestion_panel(desk)
     qtbot.addWidget(panel)
     return panel
 
@@ -63,7 +63,7 @@ def test_without_a_run_it_says_so(panel):
 
 def test_with_nothing_left_to_label_it_says_so(panel, run, desk, background):
     for index in (1, 2, 3):
-        desk.hold_out(f"scan_{index}")
+        desk.scans.hold_out(f"scan_{index}")
     background.finish()
     assert not panel.ask.isEnabled()
     assert "add more scans" in panel.ask.toolTip()
@@ -84,14 +84,14 @@ def test_the_newest_run_is_asked_and_the_scans_come_with_their_reasons(
     assert [choice.text() for choice in panel.choices] == ["scan_2 · slice 4", "scan_3 · slice 6"]
     rows = panel._rows.layout()
     assert rows.itemAt(1).widget().text() == "The program is unsure in scan_2."
-    assert desk.job is None
+    assert desk.open_study.job is None
 
 
 def test_while_it_looks_it_can_be_stopped_and_not_asked_again(panel, run, desk, background, asked):
     panel.ask.click()
-    assert desk.job.title == "Looking for scans to label"
+    assert desk.open_study.job.title == "Looking for scans to label"
     assert not panel.ask.isEnabled()
-    desk.stop_job()
+    desk.open_study.stop_job()
     background.finish()
     assert panel.ask.isEnabled()
     assert panel.choices == []
@@ -107,24 +107,24 @@ def test_choosing_one_opens_it_at_its_slice(
     ask(panel, background)
     panel.choices[row].click()
     background.finish()
-    slices = desk.labelling.slices
-    assert (desk.labelling.shown, slices.axis, slices.current) == (name, axis, index)
+    slices = desk.slices
+    assert (desk.on_show.name, slices.axis, slices.current) == (name, axis, index)
 
 
 def test_the_axis_that_is_viewed_is_asked_for(panel, run, desk, background, asked):
-    desk.labelling.show_case("scan_1")
+    desk.on_show.show("scan_1")
     background.finish()
-    desk.layers.dims.order = (2, 0, 1)
+    desk.on_show.layers.dims.order = (2, 0, 1)
     ask(panel, background)
     assert asked[0][2] == 2
 
 
 def test_a_scan_that_is_begun_leaves_the_list(panel, run, desk, background, asked):
     ask(panel, background)
-    desk.hold_out("scan_2")
+    desk.scans.hold_out("scan_2")
     background.finish()
     assert [choice.text() for choice in panel.choices] == ["scan_3 · slice 6"]
-    desk.hold_out("scan_3")
+    desk.scans.hold_out("scan_3")
     background.finish()
     assert panel.choices == []
     assert not panel.note.isHidden()

@@ -14,14 +14,14 @@ PATIENCE = 60_000
 
 @pytest.fixture
 def tools(desk, background):
-    desk.labelling.show_case("scan_1")
+    desk.on_show.show("scan_1")
     background.finish()
     return desk.labelling.tools
 
 
 @pytest.fixture
 def layer(desk, tools):
-    return desk.layers.label_layer
+    return desk.on_show.layers.label_layer
 
 
 def paint(layer, where, value=1):
@@ -46,9 +46,9 @@ def test_other_classes_are_protected_from_the_brush_but_not_from_the_eraser(tool
 def test_how_the_brush_paints_stays_from_scan_to_scan(desk, tools, background):
     tools.set_shape("ball")
     tools.protect_other_classes(False)
-    desk.labelling.show_case("scan_2")
+    desk.on_show.show("scan_2")
     background.finish()
-    layer = desk.layers.label_layer
+    layer = desk.on_show.layers.label_layer
     assert layer.n_edit_dimensions == 3
     assert not layer.preserve_labels
 
@@ -64,11 +64,11 @@ def test_the_size_of_the_brush_is_in_millimetres_of_the_directions_painted(desk,
     assert tuple(layer.scale) == (2.0, 1.5, 1.5)
     desk.labelling.set_brush_mm(8.9)
     assert layer.brush_size == 6
-    desk.layers.dims.order = (1, 0, 2)
+    desk.on_show.layers.dims.order = (1, 0, 2)
     assert tools.voxel_mm == 1.5
     layer.scale = (1.0, 1.5, 2.0)
     assert tools.voxel_mm == 1.0
-    desk.layers.dims.order = (0, 1, 2)
+    desk.on_show.layers.dims.order = (0, 1, 2)
     assert tools.voxel_mm == 1.5
     tools.set_shape("ball")
     assert tools.voxel_mm == 1.0
@@ -77,13 +77,13 @@ def test_the_size_of_the_brush_is_in_millimetres_of_the_directions_painted(desk,
 def test_limits_come_from_the_contrast_and_are_kept_where_they_mean_the_same(
     desk, tools, background
 ):
-    desk.layers.scans[0].contrast_limits = (-10, 80)
+    desk.on_show.layers.scans[0].contrast_limits = (-10, 80)
     tools.limit_strokes(tools.contrast_on_show())
     assert tools.limits == (-10, 80)
-    desk.labelling.show_again()
+    desk.on_show.show_again()
     background.finish()
     assert tools.limits == (-10, 80)
-    desk.labelling.show_case("scan_2")
+    desk.on_show.show("scan_2")
     background.finish()
     assert tools.limits is None, "intensities of MR differ from scan to scan"
 
@@ -110,8 +110,8 @@ def test_interpolation_fills_between_painted_slices_as_one_step(tools, layer, ba
 
 def test_interpolation_leaves_finished_slices_alone(desk, tools, layer, background, qapp):
     paint(layer, np.s_[[2, 6, 9], 4:9, 5:9])
-    desk.labelling.slices.show(4)
-    desk.labelling.slices.mark_current()
+    desk.slices.show(4)
+    desk.slices.mark_current()
     background.finish()
     tools.interpolate()
     background.finish()
@@ -120,7 +120,7 @@ def test_interpolation_leaves_finished_slices_alone(desk, tools, layer, backgrou
 
 def test_interpolation_follows_the_axis_of_the_view(desk, tools, layer, background):
     paint(layer, np.s_[3:9, [2, 6], 5:9])
-    desk.layers.dims.order = (1, 0, 2)
+    desk.on_show.layers.dims.order = (1, 0, 2)
     tools.interpolate()
     background.finish()
     assert np.asarray(layer.data)[3:9, 2:7, 5:9].all()
@@ -165,10 +165,10 @@ def test_a_tool_that_comes_too_late_for_its_scan_changes_nothing(desk, tools, la
     paint(layer, np.s_[[2, 4], 4:9, 5:9])
     tools.interpolate()
     late = background.waiting.pop()
-    desk.labelling.show_case("scan_2")
+    desk.on_show.show("scan_2")
     background.finish()
     late.run()
-    assert not np.asarray(desk.layers.label_layer.data).any()
+    assert not np.asarray(desk.on_show.layers.label_layer.data).any()
     assert tools.working is None
 
 
@@ -200,10 +200,10 @@ def test_a_tool_that_cannot_act_says_why(desk, tools, layer, background):
     tools.keep_largest()
     assert not background.waiting
     layer.selected_label = 1
-    desk.layers.dims.ndisplay = 3
+    desk.on_show.layers.dims.ndisplay = 3
     assert "3D view" in tools.reason_against("Interpolate")
     assert tools.reason_against("Keep largest") is None
-    desk.labelling.leave()
+    desk.on_show.leave()
     assert "choose one" in tools.reason_against("Keep largest")
 
 
@@ -214,12 +214,12 @@ def test_in_a_window_ctrl_z_takes_an_interpolation_back_and_the_study_follows(
     widget = SemisegWidget(viewer, recent=recent)
     viewer.window.add_dock_widget(widget, name=TITLE, area="right")
     session = widget.session
-    session.open_study(study_path)
-    qtbot.waitUntil(lambda: session.study is not None, timeout=PATIENCE)
+    session.open_study.open(study_path)
+    qtbot.waitUntil(lambda: session.open_study.study is not None, timeout=PATIENCE)
     widget.show_page(1)
-    session.labelling.show_case("scan_1")
-    qtbot.waitUntil(lambda: session.labelling.shown == "scan_1", timeout=PATIENCE)
-    layer = session.layers.label_layer
+    session.on_show.show("scan_1")
+    qtbot.waitUntil(lambda: session.on_show.name == "scan_1", timeout=PATIENCE)
+    layer = session.on_show.layers.label_layer
     paint(layer, np.s_[[2, 6], 4:9, 5:9])
     viewer.layers.selection.active = layer
     canvas = viewer.window._qt_viewer.canvas.native
@@ -230,7 +230,7 @@ def test_in_a_window_ctrl_z_takes_an_interpolation_back_and_the_study_follows(
     assert np.asarray(layer.data)[[2, 6]].any(axis=(1, 2)).all()
     QTest.keyClick(canvas, Qt.Key.Key_D)
     qtbot.waitUntil(
-        lambda: session.records.case("scan_1").done_slices is not None, timeout=PATIENCE
+        lambda: session.open_study.records.case("scan_1").done_slices is not None, timeout=PATIENCE
     )
     expected = np.array(layer.data)
     viewer.dims.set_point(0, 0.0)
@@ -245,7 +245,7 @@ def test_holes_of_each_slice_are_not_filled_in_3d_where_no_slice_is_shown(
 ):
     paint(layer, np.s_[1, 2:7, 2:7])
     paint(layer, np.s_[1, 4, 4], 0)
-    desk.layers.dims.ndisplay = 3
+    desk.on_show.layers.dims.ndisplay = 3
     tools.fill_holes(in_3d=False)
     background.finish()
     assert layer.data[1, 4, 4] == 0
@@ -254,6 +254,6 @@ def test_holes_of_each_slice_are_not_filled_in_3d_where_no_slice_is_shown(
 
 
 def test_a_label_that_was_taken_off_the_list_is_the_reason(desk, tools):
-    desk.layers.viewer.layers.remove(desk.layers.label_layer)
+    desk.on_show.layers.viewer.layers.remove(desk.on_show.layers.label_layer)
     assert "taken off the layer list" in tools.reason_against("Keep largest")
-    assert "taken off the layer list" in desk.labelling.slices.reason_against_marking()
+    assert "taken off the layer list" in desk.slices.reason_against_marking()

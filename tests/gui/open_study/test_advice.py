@@ -10,12 +10,12 @@ from tests.gui.conftest import box
 
 @pytest.fixture
 def records(desk):
-    return lambda: take_snapshot(desk.study)
+    return lambda: take_snapshot(desk.open_study.study)
 
 
 def with_run(desk):
-    run = desk.study.create_run("ua-mt", {}, 0)
-    desk.study.update_run(run.identifier, status="finished")
+    run = desk.open_study.study.create_run("ua-mt", {}, 0)
+    desk.open_study.study.update_run(run.identifier, status="finished")
     return run.identifier
 
 
@@ -35,14 +35,14 @@ def test_each_step_says_what_it_lacks(desk, records):
     assert advice.step_captions(records()) == ("4", "1 done", "not yet", "not yet", "not yet")
     assert advice.step_captions(records(), training=True)[2] == "running"
     with_run(desk)
-    desk.study.mark("scan_1", CaseState.PREDICTED)
+    desk.open_study.study.mark("scan_1", CaseState.PREDICTED)
     assert advice.step_captions(records()) == ("4", "1 done", "1 run", "1 to do", "hold out")
 
 
 def test_training_needs_a_finished_label(desk, records):
     assert advice.why_not_train(records(), False) is None
     assert "under way" in advice.why_not_train(records(), True)
-    desk.study.mark("scan_0", CaseState.IN_PROGRESS)
+    desk.open_study.study.mark("scan_0", CaseState.IN_PROGRESS)
     assert "No label is finished" in advice.why_not_train(records(), False)
     assert "Mark as labelled" in advice.next_step(records(), "Label", False)
 
@@ -53,7 +53,7 @@ def test_predicting_needs_a_run_and_scans_without_labels(desk, records):
     assert advice.why_not_predict(records(), None) is None
     assert "Adding scans" in advice.why_not_predict(records(), "Adding scans")
     for index in (1, 2, 3):
-        desk.study.hold_out(f"scan_{index}")
+        desk.open_study.study.hold_out(f"scan_{index}")
     assert "Every scan" in advice.why_not_predict(records(), None)
 
 
@@ -70,17 +70,17 @@ def test_the_next_step_follows_the_work(desk, records):
     run = with_run(desk)
     assert "4 Review" in advice.next_step(records(), "Train", False)
     assert "Predict" in advice.next_step(records(), "Review", False)
-    desk.study.mark("scan_1", CaseState.PREDICTED)
+    desk.open_study.study.mark("scan_1", CaseState.PREDICTED)
     assert "1 prediction to look at" in advice.next_step(records(), "Review", False)
-    desk.study.reject("scan_1", run)
+    desk.open_study.study.reject("scan_1", run)
     assert "Train again" in advice.next_step(records(), "Review", False)
 
 
 def test_comparing_needs_held_out_labels_and_two_runs(desk, records):
     assert "held out" in advice.why_not_compare(records(), False)
-    desk.study.hold_out("scan_1")
+    desk.open_study.study.hold_out("scan_1")
     assert "held out" in advice.why_not_compare(records(), False), "it has no label to measure on"
-    desk.study.hold_out("scan_0")
+    desk.open_study.study.hold_out("scan_0")
     assert "two runs" in advice.why_not_compare(records(), False)
     with_run(desk)
     assert "Train another" in advice.why_not_compare(records(), False)
@@ -93,8 +93,8 @@ def test_comparing_needs_held_out_labels_and_two_runs(desk, records):
 
 def test_held_out_scans_are_asked_for_only_while_there_are_none(desk, records):
     assert "held-out" in advice.next_step(records(), "Scans", False)
-    desk.study.save_label("scan_1", box(1), state="labelled")
-    desk.study.hold_out("scan_1")
+    desk.open_study.study.save_label("scan_1", box(1), state="labelled")
+    desk.open_study.study.hold_out("scan_1")
     assert advice.next_step(records(), "Scans", False) == (
         "1 scan to learn from, 1 held out to measure quality on."
     )

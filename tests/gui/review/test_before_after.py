@@ -6,32 +6,32 @@ import numpy as np
 import pytest
 
 from napari_semiseg.engine.study import CaseState
-from napari_semiseg.gui.review.page import ReviewPage
 from tests.gui.conftest import box
+from tests.gui.parts_of_the_desk import review_page
 
 
 @pytest.fixture
 def before(desk, background):
     """Scan_1 predicted and on the screen."""
-    study = desk.study
+    study = desk.open_study.study
     run = study.create_run("ua-mt", {}, 0)
     study.update_run(run.identifier, status="finished")
     study.save_map(run, "scan_1", "prediction", box(1))
     study.mark("scan_1", CaseState.PREDICTED)
-    desk.refresh()
-    desk.reviewing.show("scan_1")
+    desk.open_study.refresh()
+    desk.maps.show_case("scan_1")
     background.finish()
     return desk.reviewing.before
 
 
 def shown(desk, name="scan_1 label before"):
-    return next((each for each in desk.layers.visible_layers() if each.name == name), None)
+    return next((each for each in desk.on_show.layers.visible_layers() if each.name == name), None)
 
 
 def paint(desk, background):
-    layer = desk.layers.label_layer
+    layer = desk.on_show.layers.label_layer
     layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 2)
-    desk.layers.label_edited.emit()
+    desk.on_show.layers.label_edited.emit()
     background.finish()
 
 
@@ -47,11 +47,11 @@ def test_it_shows_the_label_before_a_decision_and_after_it(before, desk, backgro
     before.toggle()
     assert before.showing
     assert not shown(desk).data.any()
-    assert not desk.layers.label_layer.visible
+    assert not desk.on_show.layers.label_layer.visible
     before.toggle()
     assert shown(desk) is None
-    assert desk.layers.label_layer.visible
-    np.testing.assert_array_equal(desk.layers.label_voxels(), box(1))
+    assert desk.on_show.layers.label_layer.visible
+    np.testing.assert_array_equal(desk.on_show.layers.label_voxels(), box(1))
 
 
 def test_a_correction_of_many_strokes_is_one_change(before, desk, background):
@@ -61,14 +61,14 @@ def test_a_correction_of_many_strokes_is_one_change(before, desk, background):
     paint(desk, background)
     before.toggle()
     np.testing.assert_array_equal(shown(desk).data, box(1))
-    assert desk.layers.label_voxels()[0, 0, 0] == 2
+    assert desk.on_show.layers.label_voxels()[0, 0, 0] == 2
 
 
 def test_changes_of_another_session_come_from_the_study(before, desk, background):
     for label in (box(2), box(3)):
-        desk.study.save_label("scan_3", label)
-    desk.refresh()
-    desk.labelling.show_case("scan_3")
+        desk.open_study.study.save_label("scan_3", label)
+    desk.open_study.refresh()
+    desk.on_show.show("scan_3")
     background.finish()
     assert before.reason_against() is None
     before.toggle()
@@ -81,21 +81,21 @@ def test_nothing_can_be_painted_into_the_hidden_label(before, desk, background):
     background.finish()
     before.toggle()
     desk.labelling.paint_with(1)
-    assert desk.layers.label_layer.mode == "pan_zoom"
+    assert desk.on_show.layers.label_layer.mode == "pan_zoom"
 
 
 def test_another_scan_brings_the_present_label_back(before, desk, background):
     desk.reviewing.accept("scan_1")
     background.finish()
     before.toggle()
-    desk.labelling.show_case("scan_2")
+    desk.on_show.show("scan_2")
     background.finish()
     assert not before.showing
-    assert desk.layers.label_layer.visible
+    assert desk.on_show.layers.label_layer.visible
 
 
 def test_it_has_a_button_and_a_key_and_ends_with_the_page(qtbot, before, desk, background):
-    page = ReviewPage(desk)
+    page = review_page(desk)
     qtbot.addWidget(page)
     assert not page.before.isEnabled()
     desk.reviewing.accept("scan_1")

@@ -8,13 +8,13 @@ from napari_semiseg.engine.inference.maps import CaseMaps, NativeArray
 from napari_semiseg.engine.inference.stored_maps import store_maps
 from napari_semiseg.engine.methods.contract import NativeMap
 from napari_semiseg.engine.study import CaseState, DecisionKind
-from napari_semiseg.gui.review.page import ReviewPage
+from tests.gui.parts_of_the_desk import review_page
 
 
 @pytest.fixture
 def page(qtbot, desk, background):
     """The page with predictions of scan_1 to scan_3, the last the most unsure."""
-    study = desk.study
+    study = desk.open_study.study
     run = study.create_run("ua-mt", {}, 0)
     study.update_run(run.identifier, status="finished")
     for index in (1, 2, 3):
@@ -26,9 +26,9 @@ def page(qtbot, desk, background):
         study.save_map(run, name, "uncertainty", np.full(shape, index / 10, np.float32), source="x")
         study.save_map(run, name, "signed_distance", np.zeros((2, *shape), np.float32))
         study.mark(name, CaseState.PREDICTED)
-    desk.refresh()
+    desk.open_study.refresh()
     background.finish()
-    page = ReviewPage(desk)
+    page = review_page(desk)
     qtbot.addWidget(page)
     desk.reviewing.measure_missing()
     background.finish()
@@ -62,7 +62,7 @@ def test_map_boxes_follow_what_the_scan_has(page, desk, background):
     assert not page.maps["similarity"].isEnabled()
     assert "no such map" in page.maps["similarity"].toolTip()
     page.maps["signed_distance"].click()
-    layers = desk.layers.map_layers()
+    layers = desk.on_show.layers.map_layers()
     assert layers["signed_distance:1"].visible
     assert not layers["signed_distance:2"].visible
     page.of_class.activated.emit(1)
@@ -73,18 +73,18 @@ def test_accepting_goes_on_to_the_next(page, desk, background):
     show(page, background, "scan_3")
     page.accept.click()
     background.finish()
-    assert desk.records.case("scan_3").state is CaseState.ACCEPTED
-    assert desk.labelling.shown == "scan_2"
+    assert desk.open_study.records.case("scan_3").state is CaseState.ACCEPTED
+    assert desk.on_show.name == "scan_2"
     assert names(page)[-1] == "scan_3"
 
 
 def test_going_on_to_the_next_scan_adds_no_map_layer(page, desk, background):
     show(page, background, "scan_3")
-    before = desk.layers.map_layers()
+    before = desk.on_show.layers.map_layers()
     page.accept.click()
     background.finish()
-    assert desk.labelling.shown == "scan_2"
-    assert desk.layers.map_layers() == before
+    assert desk.on_show.name == "scan_2"
+    assert desk.on_show.layers.map_layers() == before
     assert before["prediction"].metadata["semiseg"]["case"] == "scan_2"
     assert before["prediction"].visible
 
@@ -92,7 +92,7 @@ def test_going_on_to_the_next_scan_adds_no_map_layer(page, desk, background):
 def test_a_scan_without_a_prediction_keeps_no_layers_of_the_maps_before(page, desk, background):
     show(page, background, "scan_3")
     show(page, background, "scan_0")
-    kinds = {layer.metadata["semiseg"]["kind"] for layer in desk.layers.viewer.layers}
+    kinds = {layer.metadata["semiseg"]["kind"] for layer in desk.on_show.layers.viewer.layers}
     assert kinds == {"scan", "label"}
 
 
@@ -103,7 +103,7 @@ def test_unreadable_maps_leave_no_layers_of_the_maps_before(page, desk, backgrou
     show(page, background, "scan_3")
     monkeypatch.setattr("napari_semiseg.gui.review.predictions.read_maps", unreadable)
     show(page, background, "scan_2")
-    kinds = {layer.metadata["semiseg"]["kind"] for layer in desk.layers.viewer.layers}
+    kinds = {layer.metadata["semiseg"]["kind"] for layer in desk.on_show.layers.viewer.layers}
     assert kinds == {"scan", "label"}
 
 
@@ -113,33 +113,33 @@ def test_rejecting_takes_the_reason_along(page, desk, background):
     page.reason.setText("too small")
     page.keys()["R"]()
     background.finish()
-    decision = desk.study.decisions("scan_3")[-1]
+    decision = desk.open_study.study.decisions("scan_3")[-1]
     assert (decision.what, decision.detail) == (DecisionKind.REJECTED, "too small")
     assert page.reason.text() == ""
-    assert desk.labelling.shown == "scan_3"
+    assert desk.on_show.name == "scan_3"
 
 
 def test_fixing_opens_a_label_of_the_users_own(page, desk, background):
     show(page, background, "scan_3")
     page.keys()["F"]()
     background.finish()
-    assert desk.records.case("scan_3").state is CaseState.IN_PROGRESS
-    assert desk.layers.label_voxels().sum() == 64
+    assert desk.open_study.records.case("scan_3").state is CaseState.IN_PROGRESS
+    assert desk.on_show.layers.label_voxels().sum() == 64
     assert not page.accept.isEnabled()
     assert "person made" in page.accept.toolTip()
 
 
 def test_keys_do_nothing_where_buttons_are_off(page, desk, background):
-    desk.labelling.show_case("scan_0")
+    desk.on_show.show("scan_0")
     background.finish()
     for key in "AFR":
         page.keys()[key]()
     background.finish()
-    assert desk.records.case("scan_0").state is CaseState.LABELLED
+    assert desk.open_study.records.case("scan_0").state is CaseState.LABELLED
 
 
 def test_predicting_needs_a_run(qtbot, desk):
-    page = ReviewPage(desk)
+    page = review_page(desk)
     qtbot.addWidget(page)
     assert not page.predict.isEnabled()
     assert "train" in page.predict.toolTip()
@@ -148,7 +148,7 @@ def test_predicting_needs_a_run(qtbot, desk):
 @pytest.fixture
 def with_own_maps(page, desk):
     """The page with a newer run of scan_1 that has a disagreement and maps of its own."""
-    study = desk.study
+    study = desk.open_study.study
     run = study.create_run("two-answers", {}, 0)
     study.update_run(run.identifier, status="finished")
     geometry = study.case("scan_1").geometry
@@ -178,9 +178,9 @@ def test_disagreement_can_be_shown_where_there_are_two_answers(with_own_maps, de
     assert "one answer" in box.toolTip()
     show(page, background, "scan_1")
     assert box.isEnabled()
-    assert not desk.layers.map_layers()["disagreement"].visible
+    assert not desk.on_show.layers.map_layers()["disagreement"].visible
     box.click()
-    assert desk.layers.map_layers()["disagreement"].visible
+    assert desk.on_show.layers.map_layers()["disagreement"].visible
 
 
 def test_the_methods_own_maps_are_in_a_menu_and_show_for_the_chosen_class(
@@ -194,7 +194,7 @@ def test_the_methods_own_maps_are_in_a_menu_and_show_for_the_chosen_class(
     assert page.more_maps.isEnabled()
     titles = [action.text() for action in page.more_maps.menu().actions()]
     assert titles == ["Learned distance", "Teacher's prediction"]
-    layers = desk.layers.map_layers()
+    layers = desk.on_show.layers.map_layers()
     assert not any(layers[key].visible for key in ("second", "border:1", "border:2"))
     choose(page, "Teacher's prediction")
     choose(page, "Learned distance")
@@ -233,12 +233,12 @@ def test_it_stays_narrow_with_every_map_on(with_own_maps, background):
 
 
 def test_sizes_are_offered_for_methods_that_expect_some_only(page, desk, background):
-    study = desk.study
+    study = desk.open_study.study
     run = study.create_run("curriculum", {}, 0)
     study.update_run(run.identifier, status="finished")
     shape = study.case("scan_2").geometry.shape
     study.save_map(run, "scan_2", "prediction", np.ones(shape, np.uint8))
-    desk.refresh()
+    desk.open_study.refresh()
     show(page, background, "scan_1")
     assert page.sizes.isHidden()
     show(page, background, "scan_2")
@@ -295,6 +295,6 @@ def test_the_worst_slice_has_a_button_and_a_key(page, desk, background):
     assert page.worst.isEnabled()
     page.keys()["W"]()
     found = page.worst_found.text()
-    assert found.startswith(f"Slice {desk.labelling.slices.current}:")
+    assert found.startswith(f"Slice {desk.slices.current}:")
     page.worst.click()
     assert page.worst_found.text() != found

@@ -9,9 +9,9 @@ import pytest
 
 from napari_semiseg.engine.study import CaseState, DecisionKind
 from napari_semiseg.engine.study.done_slices import NOT_ANNOTATED
-from napari_semiseg.gui.review.page import ReviewPage
 from napari_semiseg.gui.review.parts_layer import CHOSEN_COLOUR, NAME, OFFERED_COLOUR
 from tests.gui.conftest import SHAPE
+from tests.gui.parts_of_the_desk import review_page
 
 
 def prediction():
@@ -32,7 +32,7 @@ def uncertainty():
 @pytest.fixture
 def run(desk):
     """A run that predicted scan_1 and scan_2."""
-    study = desk.study
+    study = desk.open_study.study
     run = study.create_run("ua-mt", {}, 0)
     study.update_run(run.identifier, status="finished")
     for name in ("scan_1", "scan_2"):
@@ -45,11 +45,11 @@ def run(desk):
 @pytest.fixture
 def page(qtbot, desk, background, run):
     """The page with scan_1 on the screen and its parts shown."""
-    desk.refresh()
+    desk.open_study.refresh()
     background.finish()
-    page = ReviewPage(desk)
+    page = review_page(desk)
     qtbot.addWidget(page)
-    desk.reviewing.show("scan_1")
+    desk.maps.show_case("scan_1")
     background.finish()
     page.regions.switch.click()
     page.regions._review.show(True)  # a page that is not shown gets no show event
@@ -71,7 +71,7 @@ def rows(page):
 
 
 def overlay(desk):
-    return next((each for each in desk.layers.visible_layers() if each.name == NAME), None)
+    return next((each for each in desk.on_show.layers.visible_layers() if each.name == NAME), None)
 
 
 def press(page, background, key):
@@ -92,7 +92,7 @@ def test_parts_are_listed_with_size_certainty_and_neighbours(page):
 def test_nothing_is_looked_for_while_the_section_is_folded(page, review, background, desk):
     page.regions.switch.click()
     assert overlay(desk) is None
-    desk.reviewing.show("scan_2")
+    desk.maps.show_case("scan_2")
     background.finish()
     assert review.parts is None
 
@@ -126,8 +126,8 @@ def test_what_would_be_accepted_is_outlined_and_the_chosen_part_stands_out(page,
     colours = layer.colormap.color_dict
     assert colours[2] == pytest.approx(np.append(_rgb(CHOSEN_COLOUR), 1), abs=0.01)
     assert colours[None] == pytest.approx(np.append(_rgb(OFFERED_COLOUR), 1), abs=0.01)
-    assert desk.layers.dims.point[0] == pytest.approx(2.0 * 8), "the view goes there"
-    assert desk.layers.label_layer is desk.layers._stack.active
+    assert desk.on_show.layers.dims.point[0] == pytest.approx(2.0 * 8), "the view goes there"
+    assert desk.on_show.layers.label_layer is desk.on_show.layers._stack.active
 
 
 def _rgb(colour):
@@ -165,13 +165,13 @@ def click(viewer, position, drag=False, button=1):
 
 
 def test_only_a_click_chooses_and_not_a_drag_or_a_stroke(page, review, desk):
-    viewer, inside = desk.layers.viewer, (16.0, 14.5, 14.0)
+    viewer, inside = desk.on_show.layers.viewer, (16.0, 14.5, 14.0)
     click(viewer, inside, drag=True)
     click(viewer, inside, button=2)
-    desk.layers.label_layer.mode = "paint"
+    desk.on_show.layers.label_layer.mode = "paint"
     click(viewer, inside)
     assert review.chosen.number == 1
-    desk.layers.label_layer.mode = "pan_zoom"
+    desk.on_show.layers.label_layer.mode = "pan_zoom"
     click(viewer, inside)
     assert review.chosen.number == 2
     review.show(False)
@@ -180,12 +180,12 @@ def test_only_a_click_chooses_and_not_a_drag_or_a_stroke(page, review, desk):
 
 def test_accepting_a_part_leaves_the_rest_in_the_queue(page, desk, background):
     press(page, background, "Shift-A")
-    case = desk.records.case("scan_1")
+    case = desk.open_study.records.case("scan_1")
     assert case.accepted_in_part
     assert case.standing == "in part"
-    label = desk.layers.label_voxels()
+    label = desk.on_show.layers.label_voxels()
     assert (label > 0).sum() == 32
-    training = desk.study.load_training_label("scan_1")
+    training = desk.open_study.study.load_training_label("scan_1")
     assert set(np.unique(training)) == {1, NOT_ANNOTATED}
     assert [row[0] for row in rows(page)] == ["box 1", "rim 1"], "ranks count what is left"
     assert "Accepted in part" in page.regions.words.text()
@@ -193,7 +193,7 @@ def test_accepting_a_part_leaves_the_rest_in_the_queue(page, desk, background):
     assert waiting == ["scan_2", "scan_1"]
     assert desk.reviewing.next_case("scan_2") == "scan_1"
     assert page.accept.isEnabled(), "the rest can still be accepted as a whole"
-    [decision] = desk.study.decisions("scan_1")
+    [decision] = desk.open_study.study.decisions("scan_1")
     assert decision.what is DecisionKind.PART_ACCEPTED
     assert decision.detail == "box, part 1 at (3, 3, 2), at least 80 % sure: 32 voxels"
 
@@ -210,45 +210,45 @@ def test_all_parts_are_accepted_at_once_and_the_background_on_demand(page, desk,
     background.finish()
     assert rows(page)[0][0] == "background 1"
     press(page, background, "Shift-E")
-    training = desk.study.load_training_label("scan_1")
+    training = desk.open_study.study.load_training_label("scan_1")
     assert (training == 0).sum() == (prediction() == 0).sum()
     assert (training == NOT_ANNOTATED).sum() == 32
-    assert len(desk.study.decisions("scan_1")) == 4
+    assert len(desk.open_study.study.decisions("scan_1")) == 4
 
 
 def test_a_rejected_part_is_not_offered_again(page, desk, background):
     press(page, background, "Shift-R")
     assert [row[0] for row in rows(page)] == ["box 1", "rim 1"]
-    assert desk.records.case("scan_1").state is CaseState.PREDICTED
-    assert not desk.layers.label_voxels().any()
-    assert desk.study.decisions("scan_1")[-1].what is DecisionKind.PART_REJECTED
+    assert desk.open_study.records.case("scan_1").state is CaseState.PREDICTED
+    assert not desk.on_show.layers.label_voxels().any()
+    assert desk.open_study.study.decisions("scan_1")[-1].what is DecisionKind.PART_REJECTED
 
 
 def test_the_last_decision_can_be_undone_until_the_label_changes(page, desk, background):
     assert not page.regions.undo.isEnabled()
     press(page, background, "Shift-A")
     press(page, background, "U")
-    assert desk.records.case("scan_1").state is CaseState.PREDICTED
-    assert not desk.layers.label_voxels().any()
+    assert desk.open_study.records.case("scan_1").state is CaseState.PREDICTED
+    assert not desk.on_show.layers.label_voxels().any()
     assert len(rows(page)) == 3
     assert not page.regions.undo.isEnabled()
     press(page, background, "Shift-A")
-    desk.layers.label_layer.data[0, 0, 0] = 1
-    desk.labelling.flush()
+    desk.on_show.layers.label_layer.data[0, 0, 0] = 1
+    desk.open_study.about_to_work.emit()
     background.finish()
     assert not page.regions.undo.isEnabled()
     assert "changed after" in page.regions.undo.toolTip()
 
 
 def test_what_a_person_paints_is_kept_and_theirs(page, desk, background):
-    desk.layers.label_layer.data[3, 3, 2:4] = 2
+    desk.on_show.layers.label_layer.data[3, 3, 2:4] = 2
     press(page, background, "Shift-A")
-    label = desk.layers.label_voxels()
+    label = desk.on_show.layers.label_voxels()
     assert (label[3, 3, 2:4] == 2).all()
     assert (label == 1).sum() == 30
-    case = desk.records.case("scan_1")
+    case = desk.open_study.records.case("scan_1")
     assert (case.state, case.label_origin) == (CaseState.IN_PROGRESS, "human")
-    counts = desk.study.regions.provenance("scan_1").voxels_by_class(label)
+    counts = desk.open_study.study.regions.provenance("scan_1").voxels_by_class(label)
     assert counts[2] == {"human": 2}
 
 
@@ -256,32 +256,32 @@ def test_a_second_press_waits_for_the_first(page, desk, background):
     page.keys()["Shift-A"]()
     page.keys()["Shift-A"]()
     background.finish()
-    assert len(desk.study.decisions("scan_1")) == 1
+    assert len(desk.open_study.study.decisions("scan_1")) == 1
 
 
 def test_a_held_out_scan_says_why_nothing_can_be_accepted(page, desk, background):
-    desk.hold_out("scan_1")
+    desk.scans.hold_out("scan_1")
     background.finish()
     assert not page.regions.accept.isEnabled()
     assert "held out" in page.regions.accept.toolTip()
     press(page, background, "Shift-E")
-    assert not desk.records.case("scan_1").has_label
+    assert not desk.open_study.records.case("scan_1").has_label
 
 
 def test_a_refused_decision_leaves_all_as_it_is_and_is_told(page, desk, background, messages):
-    desk.study.hold_out("scan_1")  # by another program: the desk does not know yet
+    desk.open_study.study.hold_out("scan_1")  # by another program: the desk does not know yet
     press(page, background, "Shift-A")
     assert any("held out" in sentence for _, sentence in messages())
-    assert not desk.study.case("scan_1").has_label
+    assert not desk.open_study.study.case("scan_1").has_label
 
 
 def test_a_prediction_without_certainty_is_offered_in_whole_pieces(page, desk, background):
-    study = desk.study
+    study = desk.open_study.study
     other = study.create_run("dtc", {}, 0)
     study.update_run(other.identifier, status="finished")
     study.save_map(other, "scan_2", "prediction", prediction())
-    desk.refresh()
-    desk.reviewing.show("scan_2")
+    desk.open_study.refresh()
+    desk.maps.show_case("scan_2")
     background.finish()
     assert not page.regions.certainty.isEnabled()
     assert "does not tell" in page.regions.certainty.toolTip()

@@ -11,8 +11,8 @@ import pytest
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.inference.size_profile import SizeProfile
 from napari_semiseg.engine.study import CaseState
-from napari_semiseg.gui.review.page import ReviewPage
 from napari_semiseg.gui.review.sizes import STOPPED, has_true_sizes
+from tests.gui.parts_of_the_desk import review_page
 
 DEPTH = 12
 
@@ -62,16 +62,16 @@ def store_prediction(study, run, name):
 @pytest.fixture
 def page(qtbot, desk, background, measuring):
     """The page on the screen, with predictions of scans 0 to 2 by curriculum and 3 by ua-mt."""
-    study = desk.study
+    study = desk.open_study.study
     runs = {key: study.create_run(key, {}, 0) for key in ("curriculum", "ua-mt")}
     for run in runs.values():
         study.update_run(run.identifier, status="finished")
     for name in ("scan_0", "scan_1", "scan_2"):
         store_prediction(study, runs["curriculum"], name)
     store_prediction(study, runs["ua-mt"], "scan_3")
-    desk.refresh()
+    desk.open_study.refresh()
     background.finish()
-    page = ReviewPage(desk)
+    page = review_page(desk)
     qtbot.addWidget(page)
     page.resize(344, 900)
     page.show()
@@ -85,7 +85,7 @@ def sizes(page):
 
 
 def show(desk, background, name):
-    desk.reviewing.show(name)
+    desk.maps.show_case(name)
     background.finish()
 
 
@@ -108,11 +108,11 @@ def test_only_runs_that_expect_sizes_have_the_section(page, sizes, desk, backgro
 
 
 def test_it_waits_for_the_methods_and_loads_none_itself(page, sizes, desk, background):
-    methods, desk.methods = desk.methods, {}
+    methods, desk.open_study.methods = desk.open_study.methods, {}
     show(desk, background, "scan_1")
     assert sizes.isHidden()
-    desk.methods = methods
-    desk.engine_loaded.emit()
+    desk.open_study.methods = methods
+    desk.open_study.engine_loaded.emit()
     assert not sizes.isHidden()
 
 
@@ -125,11 +125,11 @@ def test_it_stays_while_the_next_scan_is_read_and_goes_with_another_way_to_a_sca
     page, sizes, desk, background
 ):
     show(desk, background, "scan_1")
-    desk.reviewing.show("scan_2")
+    desk.maps.show_case("scan_2")
     assert not sizes.isHidden(), "the page does not jump"
     background.finish()
     assert not sizes.isHidden()
-    desk.labelling.show_case("scan_1")  # as the Label page does: without maps
+    desk.on_show.show("scan_1")  # as the Label page does: without maps
     background.finish()
     assert sizes.isHidden()
 
@@ -138,16 +138,16 @@ def test_a_preview_of_training_does_not_pass_for_the_run_of_the_scan_before(
     page, sizes, desk, background
 ):
     show(desk, background, "scan_1")
-    desk.labelling.show_case("scan_2")
+    desk.on_show.show("scan_2")
     background.finish()
-    assert desk.reviewing.run_shown is None
-    assert desk.reviewing.predicted_by is None
+    assert desk.maps.run is None
+    assert desk.maps.predicted_by is None
 
 
 def test_it_goes_when_the_study_is_closed(page, sizes, desk, background):
     show(desk, background, "scan_1")
     sizes.expand()
-    desk.close_study()
+    desk.open_study.close_study()
     background.finish()
     assert sizes.isHidden()
     assert drawn(sizes) is None
@@ -247,12 +247,12 @@ def test_a_failure_shows_its_sentence_and_only_for_its_scan(
 
 
 def test_a_run_without_a_checkpoint_says_so(qtbot, desk, background):
-    run = desk.study.create_run("curriculum", {}, 0)
-    desk.study.update_run(run.identifier, status="finished")
-    store_prediction(desk.study, run, "scan_1")
-    desk.refresh()
+    run = desk.open_study.study.create_run("curriculum", {}, 0)
+    desk.open_study.study.update_run(run.identifier, status="finished")
+    store_prediction(desk.open_study.study, run, "scan_1")
+    desk.open_study.refresh()
     background.finish()
-    page = ReviewPage(desk)
+    page = review_page(desk)
     qtbot.addWidget(page)
     show(desk, background, "scan_1")
     page.sizes.expand()
@@ -264,35 +264,37 @@ def test_a_run_that_went_on_is_measured_again(sizes, desk, background, measuring
     show(desk, background, "scan_1")
     sizes.expand()
     background.finish()
-    desk.study.update_run("001-curriculum", status="running")
-    desk.refresh()
+    desk.open_study.study.update_run("001-curriculum", status="running")
+    desk.open_study.refresh()
     background.finish()
     assert len(measuring.asked) == 2
 
 
 def test_only_a_finished_label_of_a_person_is_true(desk, background):
-    assert has_true_sizes(desk.study.case("scan_0"))
-    assert not has_true_sizes(desk.study.case("scan_1"))
-    label = np.zeros(desk.study.case("scan_1").geometry.shape, np.uint8)
+    assert has_true_sizes(desk.open_study.study.case("scan_0"))
+    assert not has_true_sizes(desk.open_study.study.case("scan_1"))
+    label = np.zeros(desk.open_study.study.case("scan_1").geometry.shape, np.uint8)
     label[2:4] = 1
-    desk.study.save_label("scan_1", label, state=CaseState.IN_PROGRESS)
-    assert not has_true_sizes(desk.study.case("scan_1"))
-    desk.study.mark_slices("scan_0", 0, [3], done=True)
-    assert not has_true_sizes(desk.study.case("scan_0")), "the other slices were not looked at"
-    run = desk.study.create_run("curriculum", {}, 0)
-    store_prediction(desk.study, run, "scan_2")
-    desk.study.accept("scan_2", run.identifier)
-    assert not has_true_sizes(desk.study.case("scan_2")), "no second opinion"
+    desk.open_study.study.save_label("scan_1", label, state=CaseState.IN_PROGRESS)
+    assert not has_true_sizes(desk.open_study.study.case("scan_1"))
+    desk.open_study.study.mark_slices("scan_0", 0, [3], done=True)
+    assert not has_true_sizes(desk.open_study.study.case("scan_0")), (
+        "the other slices were not looked at"
+    )
+    run = desk.open_study.study.create_run("curriculum", {}, 0)
+    store_prediction(desk.open_study.study, run, "scan_2")
+    desk.open_study.study.accept("scan_2", run.identifier)
+    assert not has_true_sizes(desk.open_study.study.case("scan_2")), "no second opinion"
 
 
 def test_a_label_that_changed_is_compared_again(sizes, desk, background, measuring):
     show(desk, background, "scan_0")
     sizes.expand()
     background.finish()
-    label = desk.study.load_label("scan_0")
+    label = desk.open_study.study.load_label("scan_0")
     label[3] = 0
-    desk.study.save_label("scan_0", label, state=CaseState.LABELLED)
-    desk.refresh()
+    desk.open_study.study.save_label("scan_0", label, state=CaseState.LABELLED)
+    desk.open_study.refresh()
     background.finish()
     assert len(measuring.asked) == 2
 

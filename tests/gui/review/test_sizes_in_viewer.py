@@ -37,7 +37,7 @@ def docked(make_napari_viewer_proxy, qtbot, recent):
     viewer = make_napari_viewer_proxy(show=True)
     widget = SemisegWidget(viewer, recent=recent)
     viewer.window.add_dock_widget(widget, name=TITLE, area="right")
-    qtbot.waitUntil(lambda: bool(widget.session.methods), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: bool(widget.session.open_study.methods), timeout=PATIENCE)
     yield widget
     widget.session.close()
 
@@ -46,11 +46,11 @@ def docked(make_napari_viewer_proxy, qtbot, recent):
 def unfolded(docked, qtbot, curriculum_study):
     """The section in the real viewer, with the measured sizes of a labelled scan."""
     session = docked.session
-    session.open_study(curriculum_study)
-    qtbot.waitUntil(lambda: session.study is not None, timeout=PATIENCE)
+    session.open_study.open(curriculum_study)
+    qtbot.waitUntil(lambda: session.open_study.study is not None, timeout=PATIENCE)
     docked.show_page(3)
     section = docked.review_page.sizes
-    session.reviewing.show("scan_0")
+    session.maps.show_case("scan_0")
     qtbot.waitUntil(lambda: not section.isHidden(), timeout=PATIENCE)
     section.switch.click()
     qtbot.waitUntil(lambda: section.chart._profile is not None, timeout=PATIENCE)
@@ -120,7 +120,7 @@ def test_the_arrow_keys_walk_from_mark_to_mark_and_not_through_the_viewer(unfold
     predicted = band.copy()
     predicted[:, [4, 7]] = 50, 150
     marked = replace(unfolded.chart._profile, lower=band, upper=band, predicted=predicted)
-    unfolded.chart.show_profile(marked, docked.session.records.classes)
+    unfolded.chart.show_profile(marked, docked.session.open_study.records.classes)
     viewer.dims.set_current_step(0, 0)
     unfolded.chart.setFocus()
     for key, index in ((Qt.Key.Key_Right, 4), (Qt.Key.Key_Right, 7), (Qt.Key.Key_Left, 4)):

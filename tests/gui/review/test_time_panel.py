@@ -8,8 +8,8 @@ import pytest
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study.time_spent import CaseTime
 from napari_semiseg.gui.label import saving
-from napari_semiseg.gui.review.time_panel import TimePanel
 from napari_semiseg.gui.widgets.case_columns import TIME, CaseRow
+from tests.gui.parts_of_the_desk import time_panel
 
 
 class Watch:
@@ -34,7 +34,7 @@ def watch(monkeypatch):
 
 @pytest.fixture
 def panel(desk, qtbot):
-    panel = TimePanel(desk)
+    panel = time_panel(desk)
     qtbot.addWidget(panel)
     return panel
 
@@ -45,7 +45,7 @@ def paint(desk, background, qapp, watch):
 
     def stroke(seconds, place):
         watch.now += seconds
-        layer = desk.layers.label_layer
+        layer = desk.on_show.layers.label_layer
         layer.data_setitem(tuple(np.array([index]) for index in place), 1)
         qapp.processEvents()
         background.finish()
@@ -54,25 +54,25 @@ def paint(desk, background, qapp, watch):
 
 
 def show(desk, background, name):
-    desk.labelling.show_case(name)
+    desk.on_show.show(name)
     background.finish()
-    assert desk.labelling.shown == name
+    assert desk.on_show.name == name
 
 
 def time_of(desk, name):
-    return desk.records.case(name).time
+    return desk.open_study.records.case(name).time
 
 
 def stored_run(desk, background, name):
     """Put a run with a prediction of a case into the study, and mark it."""
-    study = desk.study
+    study = desk.open_study.study
     run = study.create_run("ua-mt", {}, 0)
     study.update_run(run, status="finished")
     prediction = np.zeros(study.case(name).geometry.shape, np.uint8)
     prediction[2:5, 2:6, 2:6] = 1
     study.save_map(run, name, "prediction", prediction)
     study.mark(name, "predicted")
-    desk.refresh()
+    desk.open_study.refresh()
     background.finish()
 
 
@@ -82,7 +82,7 @@ def test_strokes_are_timed_and_a_pause_counts_as_a_minute(desk, background, pain
     paint(5, (1, 1, 2))
     paint(3600, (1, 1, 3))
     assert time_of(desk, "scan_1") == CaseTime(manual_seconds=75.0, manual_edits=3)
-    assert desk.study.case("scan_1").time == time_of(desk, "scan_1")
+    assert desk.open_study.study.case("scan_1").time == time_of(desk, "scan_1")
 
 
 def test_looking_at_another_scan_stops_the_clock(desk, background, paint, watch):
@@ -149,7 +149,7 @@ def test_the_review_page_tells_the_time_and_what_corrections_save(
         "Corrections took 20 % of the time of labelling by hand: 0.3 min against 1.5 min a scan "
         "(1 corrected, 1 by hand)."
     )
-    desk.close_study()
+    desk.open_study.close_study()
     background.finish()
     assert panel.isHidden()
 
@@ -157,6 +157,6 @@ def test_the_review_page_tells_the_time_and_what_corrections_save(
 def test_the_list_of_scans_has_a_column_with_the_time(desk, background, paint):
     show(desk, background, "scan_1")
     paint(42, (1, 1, 1))
-    rows = [CaseRow(case) for case in desk.records.cases]
+    rows = [CaseRow(case) for case in desk.open_study.records.cases]
     assert [TIME.text(row) for row in rows] == ["", "0.7 min", "", ""]
     assert TIME.order(rows[0]) is None

@@ -29,13 +29,13 @@ def finished_run(study):
 @pytest.fixture
 def predicted(desk, background):
     """Good predictions of scan_1 and scan_2, and one of scan_3 that is far too small."""
-    run = finished_run(desk.study)
+    run = finished_run(desk.open_study.study)
     for index in (1, 2):
-        predict(desk.study, run, f"scan_{index}", box(index))
+        predict(desk.open_study.study, run, f"scan_{index}", box(index))
     small = np.zeros_like(box(3))
     small[5, 8, 7] = 1
-    predict(desk.study, run, "scan_3", small)
-    desk.refresh()
+    predict(desk.open_study.study, run, "scan_3", small)
+    desk.open_study.refresh()
     background.finish()
     return desk
 

@@ -13,7 +13,7 @@ from tests.gui.conftest import SHAPE, box
 @pytest.fixture
 def worst(desk, background):
     """Scan_1 predicted and on the screen: doubt in slices 7 and, less, 3 and 5 along z."""
-    study = desk.study
+    study = desk.open_study.study
     run = study.create_run("ua-mt", {}, 0)
     study.update_run(run.identifier, status="finished")
     unsure = np.zeros(SHAPE, np.float32)
@@ -24,20 +24,20 @@ def worst(desk, background):
     study.save_map(run, "scan_2", "prediction", box(2))
     for name in ("scan_1", "scan_2"):
         study.mark(name, CaseState.PREDICTED)
-    desk.refresh()
+    desk.open_study.refresh()
     background.finish()
-    desk.reviewing.show("scan_1")
+    desk.maps.show_case("scan_1")
     background.finish()
     return desk.reviewing.worst
 
 
 def current(desk):
-    return desk.labelling.slices.current
+    return desk.slices.current
 
 
 def test_it_jumps_from_the_worst_to_the_next_and_starts_over(worst, desk):
     assert worst.reason_against() is None
-    desk.labelling.slices.show(0)
+    desk.slices.show(0)
     jumps = []
     for _ in range(4):
         worst.show_next()
@@ -46,16 +46,16 @@ def test_it_jumps_from_the_worst_to_the_next_and_starts_over(worst, desk):
 
 
 def test_it_passes_over_the_slice_that_is_looked_at(worst, desk):
-    desk.labelling.slices.show(7)
+    desk.slices.show(7)
     worst.show_next()
     assert current(desk) == 3
 
 
 def test_slices_that_are_done_are_passed_over(worst, desk, background):
-    desk.study.mark_slices("scan_1", 0, [7], done=True)
-    desk.refresh()
+    desk.open_study.study.mark_slices("scan_1", 0, [7], done=True)
+    desk.open_study.refresh()
     background.finish()
-    desk.labelling.slices.show(0)
+    desk.slices.show(0)
     worst.show_next()
     assert current(desk) == 3
 
@@ -64,12 +64,12 @@ def test_it_says_what_was_found_while_the_slice_is_looked_at(worst, desk):
     worst.show_next()
     assert worst.words.startswith("Slice 7: ≈ ")
     assert worst.words.endswith("may be wrong")
-    desk.labelling.slices.show(0)
+    desk.slices.show(0)
     assert worst.words == ""
 
 
 def test_it_follows_the_axis_of_the_view(worst, desk):
-    desk.layers.dims.order = (1, 0, 2)
+    desk.on_show.layers.dims.order = (1, 0, 2)
     worst.show_next()
     assert worst.latest.axis == 1
     assert current(desk) == worst.latest.index
@@ -89,7 +89,7 @@ def test_it_is_measured_once_for_each_prediction(worst, desk, background, monkey
     [("scan_0", worst_slices.NO_PREDICTION), ("scan_2", worst_slices.NOT_UNSURE)],
 )
 def test_it_says_why_there_is_none(worst, desk, background, name, reason):
-    desk.reviewing.show(name)
+    desk.maps.show_case(name)
     background.finish()
     assert worst.reason_against() == reason
     before = current(desk)
@@ -98,12 +98,12 @@ def test_it_says_why_there_is_none(worst, desk, background, name, reason):
 
 
 def test_in_3d_there_are_no_slices_to_look_at(worst, desk):
-    desk.layers.dims.ndisplay = 3
+    desk.on_show.layers.dims.ndisplay = 3
     assert worst.reason_against() == worst_slices.IN_3D
 
 
 def test_while_the_slices_are_measured_it_waits(worst, desk, background):
-    desk.reviewing.show_maps()
+    desk.maps.show_stored()
     background.waiting.popleft().run()
     assert worst.reason_against() == worst_slices.MEASURING
     background.finish()
@@ -116,6 +116,6 @@ def test_a_sure_prediction_has_no_worst_slice(worst, desk):
 
 
 def test_another_way_to_a_scan_forgets_the_slices_of_the_one_before(worst, desk, background):
-    desk.labelling.show_case("scan_2")
+    desk.on_show.show("scan_2")
     background.finish()
     assert worst.reason_against() == worst_slices.NO_PREDICTION

@@ -35,8 +35,8 @@ def test_only_what_has_changed_is_looked_at_again(desk, background, monkeypatch)
     )
     look(desk, background)
     assert asked == []
-    desk.remove_case("scan_3")
-    desk.change(lambda study: study.save_label("scan_1", study.load_label("scan_0")))
+    desk.scans.remove("scan_3")
+    desk.open_study.change(lambda study: study.save_label("scan_1", study.load_label("scan_0")))
     background.finish()
     look(desk, background)
     assert asked == ["scan_1"]
@@ -55,7 +55,7 @@ def test_what_is_asked_meanwhile_waits(desk, background):
 
 def test_a_study_that_is_left_is_forgotten(desk, background):
     desk.overview.look()
-    desk.close_study()
+    desk.open_study.close_study()
     background.finish()
     assert desk.overview.cases == {}
     assert not desk.overview.busy

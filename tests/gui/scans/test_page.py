@@ -7,12 +7,12 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
 from napari_semiseg.engine.study import CaseState
-from napari_semiseg.gui.scans.page import StudyPage
+from tests.gui.parts_of_the_desk import study_page
 
 
 @pytest.fixture
 def page(qtbot, desk):
-    page = StudyPage(desk)
+    page = study_page(desk)
     qtbot.addWidget(page)
     return page
 
@@ -49,24 +49,24 @@ def test_the_selected_scan_is_held_out_and_back(page, desk, background):
     page.table.select("scan_0")
     page.hold_out.click()
     background.finish()
-    assert desk.records.case("scan_0").state is CaseState.HELD_OUT
+    assert desk.open_study.records.case("scan_0").state is CaseState.HELD_OUT
     assert page.hold_out.isChecked()
     page.hold_out.click()
     background.finish()
-    assert desk.records.case("scan_0").state is CaseState.LABELLED
+    assert desk.open_study.records.case("scan_0").state is CaseState.LABELLED
 
 
 def test_a_double_click_opens_a_scan(page, desk, background):
     page.table.activated.emit(page.table.model().index(2, 0))
     background.finish()
-    assert desk.labelling.shown == "scan_2"
+    assert desk.on_show.name == "scan_2"
     assert page.table.selected_name() == "scan_2"
 
 
 def test_dropped_folders_are_added(qtbot, session, background, tmp_path, scan_folder):
-    session.new_study(tmp_path / "new")
+    session.scans.new_study(tmp_path / "new")
     background.finish()
-    page = StudyPage(session)
+    page = study_page(session)
     qtbot.addWidget(page)
     carried = QMimeData()
     carried.setUrls([QUrl.fromLocalFile(str(scan_folder))])
@@ -80,13 +80,13 @@ def test_dropped_folders_are_added(qtbot, session, background, tmp_path, scan_fo
         )
     )
     background.finish()
-    assert len(session.records.cases) == 4
+    assert len(session.open_study.records.cases) == 4
 
 
 def test_files_that_were_not_added_are_listed(page, desk, background, scan_folder):
     assert page.problems.isHidden()
     (scan_folder / "broken.nii.gz").write_bytes(b"nothing")
-    desk.add_scans([scan_folder / "broken.nii.gz"])
+    desk.scans.add([scan_folder / "broken.nii.gz"])
     background.finish()
     assert not page.problems.isHidden()
     assert "1 file" in page.problems.title
@@ -95,13 +95,13 @@ def test_files_that_were_not_added_are_listed(page, desk, background, scan_folde
 def test_a_class_is_added_renamed_and_removed(page, desk, background):
     page.classes.add.click()
     background.finish()
-    assert [item.value for item in desk.records.classes] == [1, 2, 3]
+    assert [item.value for item in desk.open_study.records.classes] == [1, 2, 3]
     page.classes._replace(2, name="core")
     background.finish()
-    assert desk.records.classes[2].name == "core"
+    assert desk.open_study.records.classes[2].name == "core"
     page.classes.remove_class(2)
     background.finish()
-    assert [item.name for item in desk.records.classes] == ["box", "rim"]
+    assert [item.name for item in desk.open_study.records.classes] == ["box", "rim"]
 
 
 def test_a_scan_is_removed_after_a_question(page, desk, background, monkeypatch):
@@ -111,7 +111,7 @@ def test_a_scan_is_removed_after_a_question(page, desk, background, monkeypatch)
     page.table.select("scan_3")
     page.remove.click()
     background.finish()
-    assert desk.records.case("scan_3") is None
+    assert desk.open_study.records.case("scan_3") is None
 
 
 def test_a_name_that_is_being_typed_survives_other_changes(page, desk, background):
@@ -119,7 +119,7 @@ def test_a_name_that_is_being_typed_survives_other_changes(page, desk, backgroun
 
     name = page.classes._rows.findChildren(QLineEdit)[-1]
     name.setText("half a na")
-    desk.hold_out("scan_1")
+    desk.scans.hold_out("scan_1")
     background.finish()
     assert "half a na" in [line.text() for line in page.classes._rows.findChildren(QLineEdit)]
 
@@ -137,7 +137,7 @@ def test_a_refused_change_of_classes_goes_back(page, desk, background, messages)
 @pytest.fixture
 def on_show(qtbot, desk, background):
     """The page in a window, with its scans looked at."""
-    page = StudyPage(desk)
+    page = study_page(desk)
     qtbot.addWidget(page)
     with qtbot.waitExposed(page):
         page.show()
@@ -169,11 +169,11 @@ def test_page_keys_go_from_scan_to_scan_in_the_order_of_the_list(on_show, desk, 
     for expected in ("scan_3", "scan_2"):
         qtbot.keyClick(on_show.filter, Qt.Key.Key_PageDown)
         background.finish()
-        assert desk.labelling.shown == expected
+        assert desk.on_show.name == expected
         assert on_show.table.selected_name() == expected
     qtbot.keyClick(on_show.filter, Qt.Key.Key_PageUp)
     background.finish()
-    assert desk.labelling.shown == "scan_3"
+    assert desk.on_show.name == "scan_3"
     assert not on_show.previous.isEnabled()
     assert "no other scan that way" in on_show.previous.toolTip()
 
@@ -196,7 +196,7 @@ def test_what_is_wrong_with_a_scan_is_said_with_what_mends_it(
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(moved), ""))
     on_show.mending.locate_file.click()
     background.finish()
-    assert desk.records.case("scan_2").source.paths == (moved,)
+    assert desk.open_study.records.case("scan_2").source.paths == (moved,)
     assert on_show.mending.isHidden()
     assert on_show.counted.text() == "4 scans"
 
@@ -207,7 +207,7 @@ def test_a_study_that_is_dropped_opens(page, desk, background, tmp_path):
     Study.create(tmp_path / "other", parse_classes("1=a")).close()
     page.dropped.emit([tmp_path / "other.semiseg"])
     background.finish()
-    assert desk.study.path.stem == "other"
+    assert desk.open_study.study.path.stem == "other"
 
 
 def test_each_class_shows_the_key_that_takes_its_brush(page):

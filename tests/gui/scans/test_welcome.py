@@ -10,12 +10,12 @@ from napari_semiseg.engine.errors import BadScan
 from napari_semiseg.engine.study import CaseState
 from napari_semiseg.engine.volumes import Geometry, write_label, write_map
 from napari_semiseg.gui.scans import sample_studies
-from napari_semiseg.gui.scans.welcome import WelcomePage
+from tests.gui.parts_of_the_desk import welcome_page
 
 
 @pytest.fixture
 def page(qtbot, session, recent):
-    page = WelcomePage(session, recent)
+    page = welcome_page(session, recent)
     qtbot.addWidget(page)
     return page
 
@@ -38,13 +38,13 @@ def test_recent_studies_are_offered_with_their_folder(
 ):
     assert recent_buttons(page) == {}
     recent.remember(study_path)
-    session.study_changed.emit()
+    session.open_study.study_changed.emit()
     [button] = recent_buttons(page).values()
     assert button.text().splitlines()[0] == "boxes"
     assert str(study_path) in button.toolTip()
     button.click()
     background.finish()
-    assert session.study.path == study_path
+    assert session.open_study.study.path == study_path
 
 
 def test_a_study_that_is_gone_is_not_offered(page, recent, tmp_path):
@@ -56,22 +56,22 @@ def test_a_study_that_is_gone_is_not_offered(page, recent, tmp_path):
 def test_scans_that_are_dropped_become_a_new_study(page, session, background, scan_folder, place):
     page.dropped.emit([scan_folder])
     background.finish()
-    assert session.study.path == place
-    assert len(session.records.cases) == 4
+    assert session.open_study.study.path == place
+    assert len(session.open_study.records.cases) == 4
 
 
 def test_a_study_that_is_dropped_opens(page, session, background, study_path):
     page.dropped.emit([study_path])
     background.finish()
-    assert session.study.path == study_path
+    assert session.open_study.study.path == study_path
 
 
 def test_the_sample_brains_become_a_study(page, session, background, place):
     page.sample.click()
-    assert session.job.title == "Making the sample study"
+    assert session.open_study.job.title == "Making the sample study"
     assert not page.download.isEnabled()
     background.finish()
-    assert len(session.records.cases) == 16
+    assert len(session.open_study.records.cases) == 16
     assert page.download.isEnabled()
 
 
@@ -122,12 +122,12 @@ def test_a_download_that_fails_is_told_and_makes_no_study(
     background.finish()
     assert "no network" in messages()[-1][1]
     assert not Path(place).exists()
-    assert session.study is None
+    assert session.open_study.study is None
 
 
 def test_a_download_that_is_stopped_makes_no_study(page, session, background, downloads, place):
     page.download.click()
-    session.stop_job()
+    session.open_study.stop_job()
     background.finish()
-    assert session.study is None
+    assert session.open_study.study is None
     assert not Path(place).exists()

@@ -6,9 +6,9 @@ import pytest
 from qtpy.QtWidgets import QWidget
 
 from napari_semiseg.engine.training.events import Finished
-from napari_semiseg.gui.frame.run_strip import RunStrip
 from napari_semiseg.gui.train import desktop_notice
 from napari_semiseg.gui.train.desktop_notice import notify
+from tests.gui.parts_of_the_desk import run_strip
 
 
 class Tray:
@@ -75,7 +75,7 @@ def test_somebody_who_looks_is_not_told_twice(widget, tray, monkeypatch):
 
 
 def test_a_run_that_ends_is_told(qtbot, desk, worker, tray):
-    strip = RunStrip(desk)
+    strip = run_strip(desk)
     qtbot.addWidget(strip)
     worker.event.emit(Finished("001", "stopped", 2, 2.0))
     assert tray.shown == [], "who stops a run is there to see it"

@@ -6,15 +6,15 @@ import pytest
 from napari_semiseg.engine.inference.maps import CaseMaps
 from napari_semiseg.engine.training.events import Preview, Progress
 from napari_semiseg.engine.training.settings import TrainingSettings
-from napari_semiseg.gui.train.live_panel import LiveView
 from tests.gui.cases_on_show import stored_prediction
+from tests.gui.parts_of_the_desk import live_view
 
 
 @pytest.fixture
 def running(desk, background, worker, monkeypatch):
     """A desk whose training has begun, with scan_1 on the screen."""
     monkeypatch.setattr("napari_semiseg.gui.viewer.layers.PREVIEW_SECONDS", 0.0)
-    desk.labelling.show_case("scan_1")
+    desk.on_show.show("scan_1")
     background.finish()
     desk.training.start(TrainingSettings(steps=9))
     background.finish()
@@ -25,7 +25,7 @@ def running(desk, background, worker, monkeypatch):
 
 @pytest.fixture
 def view(qtbot, running):
-    made = LiveView(running)
+    made = live_view(running)
     qtbot.addWidget(made)
     return made
 
@@ -52,7 +52,7 @@ def preview(running, worker, background):
 
 
 def step_on_screen(desk):
-    return desk.layers.map_layers()["prediction"].metadata["semiseg"]["step"]
+    return desk.on_show.layers.map_layers()["prediction"].metadata["semiseg"]["step"]
 
 
 def test_the_worker_is_asked_for_the_case_and_the_maps_on_the_screen(running, worker):
@@ -144,7 +144,7 @@ def test_the_film_stays_after_the_run_and_goes_with_the_next(running, preview, w
     preview(10)
     preview(20)
     worker.end()
-    view = LiveView(running)
+    view = live_view(running)
     assert not view.isHidden()
     assert view.kinds["prediction"].isHidden()
     running.training.live.look_at(0)

@@ -7,12 +7,12 @@ from napari_semiseg.engine.methods.contract import MethodSettings
 from napari_semiseg.engine.study import CaseState
 from napari_semiseg.engine.training.events import Progress, Released, Started, Validated
 from napari_semiseg.engine.training.settings import TrainingSettings
-from napari_semiseg.gui.train.page import TrainPage
+from tests.gui.parts_of_the_desk import train_page
 
 
 @pytest.fixture
 def page(qtbot, desk):
-    page = TrainPage(desk)
+    page = train_page(desk)
     qtbot.addWidget(page)
     return page
 
@@ -21,10 +21,10 @@ def trained(desk, background, settings=None, status="finished", **details):
     """Record a run of the study as it is, with a checkpoint."""
     settings = settings or TrainingSettings(steps=5)
     record = {"training": settings.model_dump(mode="json")}
-    run = desk.study.create_run(settings.method, record, 0)
+    run = desk.open_study.study.create_run(settings.method, record, 0)
     (run.folder / "checkpoint.pt").write_bytes(b"weights")
-    desk.study.update_run(run.identifier, status=status, **details)
-    desk.refresh()
+    desk.open_study.study.update_run(run.identifier, status=status, **details)
+    desk.open_study.refresh()
     background.finish()
     return run
 
@@ -54,8 +54,8 @@ def test_intents_slider_and_field_agree(page):
 def test_minutes_follow_the_pace_that_earlier_runs_measured(page, desk, background):
     from napari_semiseg.engine.planning.machine import describe_machine
 
-    desk.machine = describe_machine("cpu")
-    device = desk.machine.device_name
+    desk.open_study.machine = describe_machine("cpu")
+    device = desk.open_study.machine.device_name
     trained(desk, background, steps=1000, seconds=480.0, device=device)
     assert page.minutes.value() == 4  # 500 steps of 0.48 s
     assert page.intents["quick-look"].text() == "Quick look\n4 min"
@@ -88,11 +88,11 @@ def test_advanced_says_that_it_was_changed_and_goes_back(page):
 
 
 def test_start_says_why_it_cannot(page, desk, background):
-    desk.labelling.show_case("scan_0")
+    desk.on_show.show("scan_0")
     background.finish()
     desk.labelling.mark_in_progress()
     background.finish()
-    assert desk.records.case("scan_0").state is CaseState.IN_PROGRESS
+    assert desk.open_study.records.case("scan_0").state is CaseState.IN_PROGRESS
     assert not page.start.isEnabled()
     assert "No label is finished" in page.start.toolTip()
     assert page.why.text() == page.start.toolTip()
@@ -113,11 +113,11 @@ def test_a_setting_that_cannot_be_read_is_told_and_starts_nothing(page, desk, me
     class Sizes(MethodSettings):
         sizes: tuple[int, ...] = (1, 2)
 
-    class Sized(desk.methods["supervised"]):
+    class Sized(desk.open_study.methods["supervised"]):
         key, title, Settings = "sized", "Sized", Sizes
 
-    desk.methods = desk.methods | {"sized": Sized}
-    desk.engine_loaded.emit()
+    desk.open_study.methods = desk.open_study.methods | {"sized": Sized}
+    desk.open_study.engine_loaded.emit()
     page.method.choose("sized")
     page._form.widgets["sizes"].value = "many"
     assert page.advanced.title == "Advanced (changed)"
@@ -166,9 +166,9 @@ def test_a_new_run_learns_on_from_the_last_one(page, desk, background, worker):
     run = trained(desk, background, settings)
     assert page.learn_on.text() == "&Learn on from 001-ua-mt"
     assert "the same ones" in page.learn_on.toolTip()
-    desk.labelling.show_case("scan_1")
+    desk.on_show.show("scan_1")
     background.finish()
-    desk.layers.label_layer.data_setitem((np.array([4]), np.array([5]), np.array([6])), 1)
+    desk.on_show.layers.label_layer.data_setitem((np.array([4]), np.array([5]), np.array([6])), 1)
     desk.labelling.mark_labelled()
     background.finish()
     assert page.learn_on.text().endswith("new labels")
@@ -183,13 +183,13 @@ def test_a_new_run_learns_on_from_the_last_one(page, desk, background, worker):
 
 
 def test_methods_that_are_not_loaded_yet_are_waited_for(qtbot, desk):
-    methods, desk.methods = desk.methods, {}
-    page = TrainPage(desk)
+    methods, desk.open_study.methods = desk.open_study.methods, {}
+    page = train_page(desk)
     qtbot.addWidget(page)
     assert "being loaded" in page.start.toolTip()
     assert not page.method.change.isEnabled()
-    desk.methods = methods
-    desk.engine_loaded.emit()
+    desk.open_study.methods = methods
+    desk.open_study.engine_loaded.emit()
     assert page.start.isEnabled()
     assert page.method.change.isEnabled()
 

@@ -6,17 +6,17 @@ import pytest
 
 @pytest.fixture
 def slices(desk, background):
-    desk.labelling.show_case("scan_0")
+    desk.on_show.show("scan_0")
     background.finish()
-    return desk.labelling.slices
+    return desk.slices
 
 
 def turn(desk, order):
-    desk.layers.dims.order = order
+    desk.on_show.layers.dims.order = order
 
 
 def test_without_a_scan_there_are_no_slices(desk):
-    slices = desk.labelling.slices
+    slices = desk.slices
     assert slices.axis is slices.current is None
     assert len(slices.painted) == 0
     assert "choose one" in slices.reason_against_marking()
@@ -36,7 +36,7 @@ def test_the_slices_are_those_that_the_view_cuts(desk, slices):
 
 
 def test_gaps_are_empty_slices_between_painted_ones(desk, slices, qtbot):
-    layer = desk.layers.label_layer
+    layer = desk.on_show.layers.label_layer
     assert not slices.has_gaps
     rows = np.nonzero(np.asarray(layer.data)[5])
     layer.data_setitem((np.full(len(rows[0]), 5), *rows), 0)
@@ -46,7 +46,7 @@ def test_gaps_are_empty_slices_between_painted_ones(desk, slices, qtbot):
 
 
 def test_in_3d_there_are_no_slices(desk, slices):
-    desk.layers.dims.ndisplay = 3
+    desk.on_show.layers.dims.ndisplay = 3
     assert slices.axis is None
     assert "3D view" in slices.reason_against_marking()
 
@@ -58,12 +58,12 @@ def test_going_to_a_slice_stops_at_the_ends(slices):
 
 
 def test_the_slice_is_told_in_voxels_whatever_the_spacing(desk, slices):
-    desk.layers.dims.set_point(0, 8.0)
+    desk.on_show.layers.dims.set_point(0, 8.0)
     assert slices.current == 4
 
 
 def test_painting_and_undo_change_what_is_painted(desk, slices, qtbot):
-    layer = desk.layers.label_layer
+    layer = desk.on_show.layers.label_layer
     layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 1)
     qtbot.waitUntil(lambda: slices.painted[0])
     layer.undo()
@@ -76,7 +76,7 @@ def test_marks_are_stored_and_taken_away(desk, slices, background):
         slices.mark_current()
         background.finish()
     assert slices.done == {2, 5}
-    assert desk.study.case("scan_0").done_slices.along[0] == {2, 5}
+    assert desk.open_study.study.case("scan_0").done_slices.along[0] == {2, 5}
     slices.mark_current()
     background.finish()
     assert slices.done == {2}
@@ -91,17 +91,17 @@ def test_marks_belong_to_their_direction(desk, slices, background):
 
 
 def test_the_last_stroke_is_saved_before_its_slice_is_marked(desk, slices, background):
-    layer = desk.layers.label_layer
+    layer = desk.on_show.layers.label_layer
     layer.data_setitem((np.array([2]), np.array([0]), np.array([0])), 1)
     slices.show(2)
     slices.mark_current()
     background.finish()
-    assert desk.study.load_training_label("scan_0")[2, 0, 0] == 1
-    assert desk.study.load_training_label("scan_0")[3, 0, 0] == 255
+    assert desk.open_study.study.load_training_label("scan_0")[2, 0, 0] == 1
+    assert desk.open_study.study.load_training_label("scan_0")[3, 0, 0] == 255
 
 
 def test_slices_of_a_held_out_scan_are_not_marked(desk, slices, background):
-    desk.hold_out("scan_0")
+    desk.scans.hold_out("scan_0")
     background.finish()
     assert "held out" in slices.reason_against_marking()
     slices.mark_current()
@@ -109,8 +109,8 @@ def test_slices_of_a_held_out_scan_are_not_marked(desk, slices, background):
 
 
 def test_a_label_layer_that_the_user_removes_has_no_slices(desk, slices):
-    viewer = desk.layers.viewer
-    viewer.layers.remove(desk.layers.label_layer)
+    viewer = desk.on_show.layers.viewer
+    viewer.layers.remove(desk.on_show.layers.label_layer)
     assert slices.axis is slices.current is None
 
 
@@ -121,6 +121,6 @@ def test_after_the_session_is_closed_nobody_is_told(desk, slices):
     assert told
     told.clear()
     desk.close()
-    desk.layers.dims.set_point(0, 2.0)
-    desk.layers.dims.order = (1, 0, 2)
+    desk.on_show.layers.dims.set_point(0, 2.0)
+    desk.on_show.layers.dims.order = (1, 0, 2)
     assert not told

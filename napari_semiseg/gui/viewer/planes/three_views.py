@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_semiseg.engine.study import Case
-    from napari_semiseg.gui.session import Session
+    from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
 
 TITLE = "Linked views"
 LAYOUT_MILLISECONDS = 100
@@ -44,8 +44,8 @@ class ThreeViews:
     ----------
     viewer : napari.viewer.Viewer
         The viewer.
-    session : Session
-        Tells which case is on the screen.
+    on_show : CaseOnShow
+        The case on the screen.
     settings : QSettings
         Remembers whether the views are wanted.
 
@@ -57,15 +57,18 @@ class ThreeViews:
 
     changed = Signal()
 
-    def __init__(self, viewer: napari.viewer.Viewer, session: Session, settings: QSettings) -> None:
+    def __init__(
+        self, viewer: napari.viewer.Viewer, on_show: CaseOnShow, settings: QSettings
+    ) -> None:
         self._viewer: Any = viewer
-        self._session = session
+        self._on_show = on_show
+        self._layers = on_show.layers
         self._settings = settings
         self._panel: ViewPanel | None = None
-        self._crosshair = Crosshair(session.layers)
+        self._crosshair = Crosshair(self._layers)
         self._coming = Turns()
         self.wanted = settings.value(_KEY, False, type=bool)
-        session.labelling.shown_changed.connect(self._on_shown)
+        on_show.shown_changed.connect(self._on_shown)
 
     @property
     def shown(self) -> bool:
@@ -79,7 +82,7 @@ class ThreeViews:
 
     def reason_against(self) -> str | None:
         """Return why the views cannot be shown; None if they can."""
-        return NO_SCAN if self._session.labelling.case is None else None
+        return NO_SCAN if self._on_show.case is None else None
 
     def toggle(self) -> None:
         """Show the views, or take them away; remembered for the next time."""
@@ -102,7 +105,7 @@ class ThreeViews:
         for listeners, callback in zip(callbacks, (self._on_click, self._on_move), strict=True):
             if callback in listeners:
                 listeners.remove(callback)
-        dims, layers = self._session.layers.dims, self._session.layers
+        dims, layers = self._layers.dims, self._layers
         for event in (dims.events.point, dims.events.order, dims.events.ndisplay):
             event.disconnect(self._follow)
         layers.looks_changed.disconnect(panel.renew)
@@ -113,10 +116,10 @@ class ThreeViews:
             panel.leave_window()
 
     def _on_shown(self) -> None:
-        case = self._session.labelling.case
+        case = self._on_show.case
         if not self.wanted or case is None:
             self.close()
-        elif self._session.labelling.reading is None:
+        elif self._on_show.reading is None:
             # one a turn of the event loop: each draws much for the first time
             self._coming.begin(
                 [
@@ -132,7 +135,7 @@ class ThreeViews:
             self._panel.show_case(case.geometry)
 
     def _open(self) -> None:
-        layers = self._session.layers
+        layers = self._layers
         panel = self._panel = ViewPanel(layers)
         panel.dismissed.connect(self._on_dismissed)
         self._keep_in_sight()
@@ -149,7 +152,7 @@ class ThreeViews:
 
     def _keep_in_sight(self) -> None:
         """Let the scan fill as much of the canvas when the panel has taken or given back its room."""
-        case, dims, before = self._session.labelling.case, self._session.layers.dims, self._room()
+        case, dims, before = self._on_show.case, self._layers.dims, self._room()
         if case is None or dims.ndim != 3:
             return
         extent = np.multiply(case.geometry.shape, case.geometry.spacing)[list(dims.order[1:])]
@@ -182,7 +185,7 @@ class ThreeViews:
 
     def _on_click(self, viewer: Any, event: Any) -> Any:
         """Move the crosshair to a click that paints and moves nothing."""
-        label = self._session.layers.label_layer
+        label = self._layers.label_layer
         painting = label is not None and str(label.mode) != "pan_zoom"
         if event.button != 1 or event.modifiers or painting or viewer.dims.ndisplay != 2:
             return

@@ -26,9 +26,11 @@ def docked(viewer, qtbot, recent, study_path):
     """The desk in a real viewer, with the labelled scan on the screen."""
     widget = SemisegWidget(viewer, recent=recent)
     viewer.window.add_dock_widget(widget, name=TITLE, area="right")
-    widget.session.open_study(study_path)
+    widget.session.open_study.open(study_path)
     session = widget.session
-    qtbot.waitUntil(lambda: bool(session.study and session.methods), timeout=PATIENCE)
+    qtbot.waitUntil(
+        lambda: bool(session.open_study.study and session.open_study.methods), timeout=PATIENCE
+    )
     show(qtbot, widget, "scan_0")
     yield widget
     widget.session.close()
@@ -73,14 +75,14 @@ def press(view, vertical, horizontal):
 def test_the_button_shows_the_two_other_planes_at_the_point_of_the_main_view(docked, panel):
     assert docked.linked.isChecked()
     assert set(titles(panel)) == {1, 2}
-    dims = docked.session.layers.dims
+    dims = docked.session.on_show.layers.dims
     dims.set_point(range(3), (4.0, 7.5, 6.0))
     QTest.qWait(50)
     assert titles(panel) == {1: "coronal 5 / 13", 2: "sagittal 4 / 15"}
 
 
 def test_another_main_view_or_3d_changes_which_planes_show(docked, panel, qtbot):
-    dims = docked.session.layers.dims
+    dims = docked.session.on_show.layers.dims
     dims.order = (2, 0, 1)
     settle(qtbot)
     assert set(titles(panel)) == {0, 1}
@@ -90,7 +92,7 @@ def test_another_main_view_or_3d_changes_which_planes_show(docked, panel, qtbot)
 
 
 def test_pressing_and_dragging_in_a_view_moves_the_point_of_all(docked, panel, qtbot):
-    dims, coronal = docked.session.layers.dims, panel.views[1]
+    dims, coronal = docked.session.on_show.layers.dims, panel.views[1]
     press(coronal, 6.0, 9.0)
     assert (dims.point[0], dims.point[2]) == (6.0, 9.0)
     view = coronal.viewport()
@@ -104,11 +106,11 @@ def test_pressing_and_dragging_in_a_view_moves_the_point_of_all(docked, panel, q
 
 def test_the_point_stays_inside_the_scan(docked, panel):
     panel.move_to({0: -50.0, 1: 500.0})
-    assert tuple(docked.session.layers.dims.point)[:2] == (0.0, 13 * 1.5)
+    assert tuple(docked.session.on_show.layers.dims.point)[:2] == (0.0, 13 * 1.5)
 
 
 def test_the_arrow_keys_move_the_point_the_way_they_point(docked, panel):
-    dims, coronal = docked.session.layers.dims, panel.views[1]
+    dims, coronal = docked.session.on_show.layers.dims, panel.views[1]
     dims.set_point(range(3), (6.0, 7.5, 6.0))
     QTest.keyClick(coronal, Qt.Key.Key_Up)  # towards superior, which z grows to
     QTest.keyClick(coronal, Qt.Key.Key_Right)  # towards the patient's left, away from where x grows
@@ -123,7 +125,7 @@ def test_the_letters_at_the_borders_are_those_of_the_scan(viewer, docked, panel,
     qtbot.waitUntil(lambda: all(name in overlays for name in names))
     at = [overlays[name] for name in names]
     qtbot.waitUntil(lambda: [overlay.text for overlay in at] == ["A", "P", "R", "L"])
-    docked.session.layers.dims.ndisplay = 3
+    docked.session.on_show.layers.dims.ndisplay = 3
     qtbot.waitUntil(lambda: not any(overlay.visible for overlay in at))
 
 
@@ -135,7 +137,7 @@ def test_a_voxel_is_as_wide_as_its_spacing_says(panel):
 
 
 def test_a_stroke_and_its_undo_show_in_the_views(docked, panel, qtbot):
-    layers = docked.session.layers
+    layers = docked.session.on_show.layers
     layers.dims.set_point(range(3), (20.0, 15.0, 18.0))
     settle(qtbot)
     label = panel.views[1]._items[1]
@@ -149,7 +151,7 @@ def test_a_stroke_and_its_undo_show_in_the_views(docked, panel, qtbot):
 
 
 def test_hiding_a_layer_or_changing_its_contrast_shows_in_the_views(docked, panel, qtbot):
-    scan, label = docked.session.layers.scans[0], docked.session.layers.label_layer
+    scan, label = docked.session.on_show.layers.scans[0], docked.session.on_show.layers.label_layer
     items = panel.views[1]._items
     before = items[0].image.copy()
     scan.contrast_limits = (0, 1000)
@@ -164,7 +166,7 @@ def test_scrolling_in_the_main_view_draws_no_picture_anew(docked, panel, qtbot, 
         "napari_semiseg.gui.viewer.planes.view_panel.slice_picture", lambda *a: cut.append(a)
     )
     for step in range(5):
-        docked.session.layers.dims.set_current_step(0, step)
+        docked.session.on_show.layers.dims.set_current_step(0, step)
         settle(qtbot)
     assert not cut
     assert panel.views[1]._lines[0].value() == 4 * 2.0
@@ -173,7 +175,7 @@ def test_scrolling_in_the_main_view_draws_no_picture_anew(docked, panel, qtbot, 
 def test_a_click_in_the_main_view_moves_the_point_but_neither_a_drag_nor_a_stroke_does(
     viewer, docked, panel, qtbot
 ):
-    dims, canvas = docked.session.layers.dims, viewer.window._qt_viewer.canvas.native
+    dims, canvas = docked.session.on_show.layers.dims, viewer.window._qt_viewer.canvas.native
     dims.set_point(range(3), (6.0, 0.0, 0.0))
     middle = canvas.rect().center()
 
@@ -194,7 +196,7 @@ def test_a_click_in_the_main_view_moves_the_point_but_neither_a_drag_nor_a_strok
     dims.set_point(range(3), (6.0, 0.0, 0.0))
     drag(middle)
     assert tuple(dims.point)[1:] == (0.0, 0.0)
-    assert docked.session.layers.label_layer.data[3].any()
+    assert docked.session.on_show.layers.label_layer.data[3].any()
 
 
 def test_the_next_case_shows_in_the_views_and_there_is_one_crosshair(viewer, docked, panel, qtbot):
@@ -202,7 +204,7 @@ def test_the_next_case_shows_in_the_views_and_there_is_one_crosshair(viewer, doc
     show(qtbot, docked, "scan_2")
     qtbot.waitUntil(lambda: not np.array_equal(before, panel.views[1]._items[0].image))
     assert [layer.name for layer in viewer.layers].count("crosshair") == 1
-    assert viewer.layers.selection.active is docked.session.layers.label_layer
+    assert viewer.layers.selection.active is docked.session.on_show.layers.label_layer
 
 
 def test_taking_the_views_away_leaves_nothing_behind(viewer, docked, qtbot):
@@ -239,11 +241,11 @@ def test_the_scan_fills_as_much_of_the_main_canvas_as_before(viewer, docked, qtb
 
 
 def test_they_go_with_the_study_and_come_with_the_next_case(docked, panel, qtbot, study_path):
-    docked.session.close_study()
+    docked.session.open_study.close_study()
     assert not docked.views.shown
     assert not docked.linked.isEnabled() or docked.linked.isHidden()
-    docked.session.open_study(study_path)
-    qtbot.waitUntil(lambda: docked.session.study is not None, timeout=PATIENCE)
+    docked.session.open_study.open(study_path)
+    qtbot.waitUntil(lambda: docked.session.open_study.study is not None, timeout=PATIENCE)
     show(qtbot, docked, "scan_1")
     assert docked.views.shown
 
@@ -251,13 +253,13 @@ def test_they_go_with_the_study_and_come_with_the_next_case(docked, panel, qtbot
 def test_closing_the_panel_by_its_own_button_is_remembered(docked, panel, qtbot, recent):
     panel.parent().close()
     qtbot.waitUntil(lambda: not docked.views.shown)
-    assert not ThreeViews(docked._viewer, docked.session, recent.settings).wanted
+    assert not ThreeViews(docked._viewer, docked.session.on_show, recent.settings).wanted
     docked.views.toggle()
-    assert ThreeViews(docked._viewer, docked.session, recent.settings).wanted
+    assert ThreeViews(docked._viewer, docked.session.on_show, recent.settings).wanted
 
 
 def test_without_a_scan_the_button_says_why_it_is_off(docked):
-    docked.session.labelling.leave()
+    docked.session.on_show.leave()
     assert not docked.linked.isEnabled()
     assert "No scan" in docked.linked.toolTip()
 
@@ -265,4 +267,4 @@ def test_without_a_scan_the_button_says_why_it_is_off(docked):
 def test_the_key_is_bound_on_every_page(docked):
     for index in range(5):
         docked.show_page(index)
-        assert "T" in {str(key) for key in docked.session.layers.label_layer.keymap}
+        assert "T" in {str(key) for key in docked.session.on_show.layers.label_layer.keymap}
