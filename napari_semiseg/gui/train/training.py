@@ -124,7 +124,7 @@ class TrainingDesk:
         self.progress = TrainingProgress()
         self.live = LiveMaps(open_study, on_show, maps)
         for signal in (
-            on_show.shown_changed,
+            on_show.label_shown,
             maps.previews_wanted_changed,
             self.live.kinds_changed,
         ):

@@ -7,7 +7,8 @@ import pytest
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study import CaseState, Study
-from napari_semiseg.gui.label import labelling, saving
+from napari_semiseg.gui.label import saving
+from napari_semiseg.gui.viewer import case_on_show
 from tests.gui.cases_on_show import paint, show
 
 
@@ -76,7 +77,7 @@ def test_strokes_lie_over_what_a_label_becomes_meanwhile(
     changed = drawn_by_another(before)
     if painted == "before the change":
         paint(desk, value=2)
-    desk.open_study.change(
+    desk.open_study.record(
         lambda study: study.save_label("scan_0", changed, state=CaseState.LABELLED),
         lambda _: desk.on_show.show_again(),
     )
@@ -115,9 +116,9 @@ def test_a_label_that_another_program_saved_is_kept_under_the_next_stroke(
 
 def test_only_the_last_of_many_scans_that_are_passed_is_read(desk, background, monkeypatch):
     read = []
-    original = labelling.read_case
+    original = case_on_show.read_case
     monkeypatch.setattr(
-        labelling, "read_case", lambda *given: (read.append(given[1]), original(*given))[1]
+        case_on_show, "read_case", lambda *given: (read.append(given[1]), original(*given))[1]
     )
     for name in ("scan_1", "scan_2", "scan_3"):
         desk.on_show.show(name)

@@ -101,7 +101,7 @@ def test_unreadable_maps_leave_no_layers_of_the_maps_before(page, desk, backgrou
         raise StudyError("The maps cannot be read: predict the scan again.")
 
     show(page, background, "scan_3")
-    monkeypatch.setattr("napari_semiseg.gui.review.predictions.read_maps", unreadable)
+    monkeypatch.setattr("napari_semiseg.gui.viewer.maps_on_show.read_maps", unreadable)
     show(page, background, "scan_2")
     kinds = {layer.metadata["semiseg"]["kind"] for layer in desk.on_show.layers.viewer.layers}
     assert kinds == {"scan", "label"}

@@ -101,14 +101,14 @@ def test_accepting_a_prediction_does_not_shuffle_the_list(predicted, trust, back
 def test_a_finished_label_and_a_new_prediction_are_taken_up(predicted, trust, background):
     trust.judge_missing()
     background.finish()
-    predicted.study.save_label("scan_1", box(1), state="labelled")
-    predicted.refresh()
+    predicted.open_study.study.save_label("scan_1", box(1), state="labelled")
+    predicted.open_study.refresh()
     background.finish()
     trust.judge_missing()
     background.finish()
     assert set(trust.cases) == {"scan_2", "scan_3"}, "a labelled scan leaves the list"
     before = trust.scores["scan_3"]
-    predict(predicted.study, predicted.records.runs[-1], "scan_3", box(3))
+    predict(predicted.open_study.study, predicted.open_study.records.runs[-1], "scan_3", box(3))
     trust.outdate("scan_3")
     trust.judge_missing()
     background.finish()
@@ -116,7 +116,7 @@ def test_a_finished_label_and_a_new_prediction_are_taken_up(predicted, trust, ba
 
 
 def test_it_waits_while_predictions_are_made(predicted, trust, background):
-    predicted.start_job("Predicting", lambda: None, done=lambda _: None)
+    predicted.open_study.start_job("Predicting", lambda: None, done=lambda _: None)
     trust.judge_missing()
     assert not trust.busy
     background.finish()
@@ -125,9 +125,9 @@ def test_it_waits_while_predictions_are_made(predicted, trust, background):
 
 
 def test_each_prediction_is_judged_among_those_of_its_own_run(predicted):
-    newer = finished_run(predicted.study)
-    predict(predicted.study, newer, "scan_2", box(2))
-    values = list(judge_predictions(predicted.study, ["scan_1", "scan_2", "scan_3"]))
+    newer = finished_run(predicted.open_study.study)
+    predict(predicted.open_study.study, newer, "scan_2", box(2))
+    values = list(judge_predictions(predicted.open_study.study, ["scan_1", "scan_2", "scan_3"]))
     judged = [value for value in values if not isinstance(value, JobStep)]
     runs = {item.case: item.run for items in judged for item in items}
     assert runs["scan_2"] == newer.identifier != runs["scan_1"] == runs["scan_3"]
@@ -137,7 +137,7 @@ def test_each_prediction_is_judged_among_those_of_its_own_run(predicted):
 
 
 def test_held_out_scans_are_never_judged(predicted, trust, background):
-    predicted.hold_out("scan_3")
+    predicted.scans.hold_out("scan_3")
     background.finish()
     trust.judge_missing()
     background.finish()
@@ -173,7 +173,7 @@ def test_a_damaged_label_is_told_once(trust, background, monkeypatch):
 
 def test_a_study_that_is_left_is_forgotten(predicted, trust, background):
     trust.judge_missing()
-    predicted.close_study()
+    predicted.open_study.close_study()
     background.finish()
     assert not trust.cases
     assert not trust.busy

@@ -33,7 +33,7 @@ def view(qtbot, running):
 @pytest.fixture
 def preview(running, worker, background):
     def send(step, case="scan_1", everything=False):
-        geometry = running.records.case("scan_1").geometry
+        geometry = running.open_study.records.case("scan_1").geometry
         per_class = np.zeros((2, *geometry.shape), np.float32)
         maps = CaseMaps(
             case=case,
@@ -71,11 +71,13 @@ def test_maps_that_were_asked_for_show_for_one_class(running, preview):
     live.ask_for("signed_distance", True)
     live.ask_for("uncertainty", False)
     preview(1, everything=True)
-    visible = {key for key, layer in running.layers.map_layers().items() if layer.visible}
+    visible = {key for key, layer in running.on_show.layers.map_layers().items() if layer.visible}
     assert visible == {"prediction", "signed_distance:1"}
-    running.layers.map_layers()["prediction"].visible = False
+    running.on_show.layers.map_layers()["prediction"].visible = False
     preview(2, everything=True)
-    assert not running.layers.map_layers()["prediction"].visible, "what the eye hid stays hidden"
+    assert not running.on_show.layers.map_layers()["prediction"].visible, (
+        "what the eye hid stays hidden"
+    )
 
 
 def test_the_slider_goes_back_and_follows_again(running, preview, background, view):
@@ -128,14 +130,14 @@ def test_what_is_looked_at_stays_when_the_film_is_thinned(running, preview, back
 
 def test_another_case_has_a_film_of_its_own(running, preview, background, worker):
     preview(10)
-    running.labelling.show_case("scan_2")
+    running.on_show.show("scan_2")
     background.finish()
     preview(20, case="scan_2")
     live = running.training.live
     assert [each.step for each in live.past] == [20]
     preview(30)  # of the case before, which was on its way
     assert step_on_screen(running) == 20
-    running.labelling.show_case("scan_1")
+    running.on_show.show("scan_1")
     background.finish()
     assert [each.step for each in live.past] == [10, 30]
 
@@ -166,7 +168,7 @@ def test_a_run_that_goes_on_keeps_its_film(running, preview, worker, background)
 
 def test_it_says_what_to_do_without_a_case(running, view, worker):
     assert "a few seconds" in view.when.text()
-    running.labelling.leave()
+    running.on_show.leave()
     assert "Show a scan" in view.when.text()
     worker.event.emit(Progress(1, 0.1, 1.0, None, {"loss": 1.0}))
     worker.end()
@@ -176,7 +178,7 @@ def test_it_says_what_to_do_without_a_case(running, view, worker):
 def test_a_study_that_is_left_takes_its_film_along(running, preview, worker, background):
     preview(10)
     worker.end()
-    running.close_study()
+    running.open_study.close_study()
     background.finish()
     assert running.training.live.film.size == 0
 
@@ -185,21 +187,21 @@ def test_a_stored_prediction_under_review_is_not_replaced_by_a_preview(
     running, preview, background
 ):
     stored_prediction(running, background, "scan_1")
-    running.reviewing.open_page(True)
-    running.reviewing.show("scan_1")
+    running.maps.review(True)
+    running.maps.show_case("scan_1")
     background.finish()
-    run = running.reviewing.run_shown
+    run = running.maps.run
     assert run is not None
     preview(10)
-    assert running.reviewing.run_shown == run
+    assert running.maps.run == run
     assert step_on_screen(running) is None
     assert [each.step for each in running.training.live.past] == [10]
-    running.reviewing.open_page(False)
+    running.maps.review(False)
     preview(20)
     assert step_on_screen(running) == 20
-    assert running.reviewing.run_shown is None
-    assert running.reviewing.predicted_by is None
-    running.reviewing.open_page(True)
+    assert running.maps.run is None
+    assert running.maps.predicted_by is None
+    running.maps.review(True)
     background.finish()
-    assert running.reviewing.run_shown == run
+    assert running.maps.run == run
     assert step_on_screen(running) is None
