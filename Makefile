@@ -14,10 +14,11 @@ setup: ## Make .venv with everything that developing needs
 demo: setup ## Label, train and review the sample brains (opens napari where there is a screen)
 	@QT_API=pyqt6 .venv/bin/napari-semiseg demo
 
-lint: setup ## Check style, formatting and types
+lint: setup ## Check style, formatting, types and who imports whom
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
 
 test: lint ## Run all checks and the tests, as continuous integration does
 	.venv/bin/npe2 validate napari-semiseg
