@@ -9,7 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_semiseg.engine.methods.assembly import assemble as assemble
+    from napari_semiseg.engine.methods.assembly import (
+        assemble as assemble,
+        make_fabric as make_fabric,
+    )
     from napari_semiseg.engine.methods.bodies.adversarial import (
         AdversarialMethod as AdversarialMethod,
         AdversarialSettings as AdversarialSettings,
@@ -182,7 +185,7 @@ _NAMES_OF = {
     ),
     "engine.parts.view_transforms": "View Zoom random_view",
     # What a test of a method needs: a small plan, a machine, and the method put together.
-    "engine.methods.assembly": "assemble",
+    "engine.methods.assembly": "assemble make_fabric",
     "engine.methods.registry": "available_methods method_of settings_of",
     "engine.networks.specification": "NetworkSpecification",
     "engine.planning.machine": "Machine",
