@@ -1,12 +1,32 @@
-"""What all tests share: which of them need a display, and where real scans may lie."""
+"""What all tests share: which of them need a display, screens for workers, and where real scans lie."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A screen has one active window and one pointer, so that each parallel worker needs its own.
+    if not hasattr(config, "workerinput") or shutil.which("Xvfb") is None:
+        return
+    number, told = os.pipe()
+    until_the_worker_ends = f"Xvfb -displayfd {told} -screen 0 1280x900x24 & cat; kill $!"
+    subprocess.Popen(
+        ["sh", "-c", until_the_worker_ends],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[told],
+    )
+    os.close(told)
+    with open(number) as stream:
+        os.environ["DISPLAY"] = f":{stream.readline().strip()}"
+    os.environ.pop("XAUTHORITY", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
