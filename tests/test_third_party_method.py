@@ -54,6 +54,7 @@ def test_the_test_that_authors_are_shown_passes(installed):
     shown["test_it_learns_from_unlabelled_crops_and_answers"]()
 
 
+@pytest.mark.trains
 def test_a_method_from_outside_is_listed_trained_measured_and_predicts(installed, run, tmp_path):
     listed = run("methods")["methods"]["mirror-agreement"]
     assert listed["settings"]["weight"]["maximum"] == 10
