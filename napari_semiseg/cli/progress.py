@@ -124,7 +124,8 @@ def evaluate_run(
             try:
                 event = next(work)
             except StopIteration as finished:
-                return finished.value
+                evaluation: Evaluation = finished.value
+                return evaluation
             if isinstance(event, Predicting):
                 done = (event.index + event.share) / event.total
                 bar.update(task, completed=done, note=event.case)

@@ -55,4 +55,5 @@ def surface(mask: np.ndarray) -> np.ndarray:
     numpy.ndarray of bool, same shape
     """
     cross = scipy.ndimage.generate_binary_structure(mask.ndim, 1)
-    return mask & ~scipy.ndimage.binary_erosion(mask, cross)
+    surface: np.ndarray = mask & ~scipy.ndimage.binary_erosion(mask, cross)
+    return surface

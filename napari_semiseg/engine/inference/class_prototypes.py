@@ -89,4 +89,5 @@ def _inside(centre: np.ndarray, case: CachedCase, patch: tuple[int, int, int]) -
     """Shift ``centre`` so that a window around it stays inside the scan where it can."""
     shape, half = np.array(case.image.shape[1:]), np.array(patch) / 2
     low = np.minimum(half, shape / 2) - 0.5
-    return np.clip(centre, low, np.maximum(shape - half, shape / 2) - 0.5)
+    inside: np.ndarray = np.clip(centre, low, np.maximum(shape - half, shape / 2) - 0.5)
+    return inside

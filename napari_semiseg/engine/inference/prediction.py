@@ -251,5 +251,6 @@ def predict_of_many(
         try:
             share = next(work)
         except StopIteration as finished:
-            return finished.value
+            maps: CaseMaps = finished.value
+            return maps
         yield Predicting(case.name, index, total, share)

@@ -273,7 +273,8 @@ def _regress(
             credit = (weights * shares[box]).sum(axis=(1, 2, 3)) / weights.sum(axis=(1, 2, 3))
             sizes[:, first + index] = regressed[index] * float(np.prod(patch)) * credit
         yield min(1.0, (first + batch) / len(places))
-    return sizes.reshape(len(sizes), len(slabs.starts), -1).sum(axis=2)
+    summed: np.ndarray = sizes.reshape(len(sizes), len(slabs.starts), -1).sum(axis=2)
+    return summed
 
 
 def _shares_of_windows(
@@ -305,5 +306,6 @@ def _in_part(
         try:
             share = next(work)
         except StopIteration as finished:
-            return finished.value
+            result: _Result = finished.value
+            return result
         yield start + (stop - start) * share

@@ -317,4 +317,5 @@ class Method(ABC):
 def in_fast_layout(network: nn.Module, specification: NetworkSpecification) -> nn.Module:
     """Store weights with channels last, which is up to 1.6 times faster for 3D convolutions."""
     layout = torch.channels_last_3d if specification.dimensions == 3 else torch.channels_last
-    return network.to(memory_format=layout)  # type: ignore[call-overload]
+    network.to(memory_format=layout)  # type: ignore[call-overload]
+    return network

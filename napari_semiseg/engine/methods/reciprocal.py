@@ -118,6 +118,7 @@ class ReciprocalLearning(StudentMethod):
     unsupervised_terms = ("pseudo-labels",)
     Settings = ReciprocalLearningSettings
     settings: ReciprocalLearningSettings
+    teacher: nn.Module
 
     def __init__(self, plan: Plan, settings: ReciprocalLearningSettings, fabric: Fabric) -> None:
         super().__init__(plan, settings, fabric)

@@ -94,7 +94,9 @@ class PyramidConsistency(BranchedMethod):
                 "voxels leave the network only one; enlarge the patch or choose another method."
             )
         super().__init__(plan, settings, fabric)
-        self.scales: int = self.student.scales
+        scales = self.student.scales
+        assert isinstance(scales, int)
+        self.scales = scales
 
     @classmethod
     def plan_overrides(cls, preset: Preset) -> dict[str, Any]:

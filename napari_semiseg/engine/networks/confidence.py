@@ -73,7 +73,8 @@ class ConfidenceNetwork(nn.Module):
             features = skips.pop()
             for block in reversed(self.up):
                 features = block(features, skips.pop())
-            return self.head(features)
+            confidence: Tensor = self.head(features)
+            return confidence
 
 
 class _UpBlock(nn.Module):

@@ -79,7 +79,8 @@ class Discriminator(nn.Module):
             features = F.leaky_relu(entered, SLOPE)
             for layer in self.deeper:
                 features = F.leaky_relu(layer(at_least_two(self.dropout(features))), SLOPE)
-            return self.classifier(self.pool(features).flatten(1))
+            verdict: Tensor = self.classifier(self.pool(features).flatten(1))
+            return verdict
 
 
 def halving(dimensions: int, before: int, after: int) -> nn.Module:

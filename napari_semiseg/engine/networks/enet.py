@@ -90,7 +90,8 @@ class _Bottleneck(nn.Module):
         self.activation = nn.PReLU()
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.activation(self.shortcut(features) + self.branch(features))
+        sum_of_both: Tensor = self.activation(self.shortcut(features) + self.branch(features))
+        return sum_of_both
 
 
 class _Down(nn.Module):

@@ -112,7 +112,8 @@ class SizeRegressor(nn.Module):
         # then NaN where a map is 2 voxels wide, as the last ones here often are.
         with torch.autocast(image.device.type, enabled=False):
             features = self.blocks(self.stem(image.float()))
-            return self.head(self.pool(features).flatten(1))
+            sizes: Tensor = self.head(self.pool(features).flatten(1))
+            return sizes
 
 
 class _Block(nn.Module):

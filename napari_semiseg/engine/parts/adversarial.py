@@ -58,7 +58,8 @@ class Adversary:
         self.unwrapped.eval()
         self.unwrapped.requires_grad_(False)
         try:
-            return self.unwrapped(maps, images)
+            verdict: Tensor = self.unwrapped(maps, images)
+            return verdict
         finally:
             self.unwrapped.requires_grad_(True)
 

@@ -131,14 +131,15 @@ def _normalised(
     unit = (1.0,) * mask.ndim if options.in_voxels else tuple(spacing)
     distance = exact_distance(mask, unit, options.boundary == "half_voxel", unknown)
     if np.isinf(distance.flat[0]):
-        return np.sign(distance)
+        signs: np.ndarray = np.sign(distance)
+        return signs
     if options.normalisation == "clip":
         return np.clip(distance / options.reach, -1.0, 1.0)
     if options.normalisation == "none":
         return np.tanh(distance / options.reach)
     outside, inside = distance.max(), -distance.min()
     scaled = np.where(mask, distance / max(inside, 1e-6), distance / max(outside, 1e-6))
-    return scaled.astype(np.float32)
+    return np.asarray(scaled, np.float32)
 
 
 def exact_distance(

@@ -74,7 +74,8 @@ class Regions:
         wanted = np.zeros(len(self.table) + 1, bool)
         wanted[list(chosen)] = True
         wanted[0] = False
-        return wanted[self.numbers]
+        mask: np.ndarray = wanted[self.numbers]
+        return mask
 
     def at(self, position: tuple[int, int, int]) -> Region | None:
         """Return the region at a voxel (z, y, x); None where there is none or outside."""

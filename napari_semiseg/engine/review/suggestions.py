@@ -278,7 +278,8 @@ class _Look:
             try:
                 step = next(work)
             except StopIteration as finished:
-                return finished.value
+                maps: CaseMaps = finished.value
+                return maps
             yield LookingAtCase(case.name, index, total, step.share)
 
 

@@ -237,7 +237,8 @@ class BatchSampler:
                 int(torch.randint(len(case.foreground), (), generator=generator))
             ]
             row = int(torch.randint(len(positions), (), generator=generator))
-            return np.clip(positions[row], low, high)
+            centre: np.ndarray = np.clip(positions[row], low, high)
+            return centre
         drawn = low + np.array(shares) * (high - low)
         if self.plan.patch[0] == 1:  # between two slices lies nothing that was ever scanned
             drawn[0] = min(int(shares[0] * extents[0]), extents[0] - 1)

@@ -157,7 +157,8 @@ def class_indices(label: np.ndarray, class_values: tuple[int, ...]) -> np.ndarra
     table[0] = 0
     for index, value in enumerate(class_values):
         table[value] = index + 1
-    return table[label]
+    indices: np.ndarray = table[label]
+    return indices
 
 
 def _image(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> np.ndarray:

@@ -301,7 +301,8 @@ def _maps(
             work.method.prototypes = own if prototypes is None else prototypes
             share = next(prediction)
         except StopIteration as finished:
-            return finished.value
+            maps: CaseMaps | None = finished.value
+            return maps
         finally:
             work.method.prototypes = own
         yield Preparing(round(100 * share), 100, what)

@@ -312,7 +312,7 @@ def _slice_step(slices: list[DicomSlice], positions: np.ndarray, normal: np.ndar
         return normal * SINGLE_SLICE_MM
     folder, gaps = slices[0].path.parent, np.diff(positions @ normal)
     _require_each_slice_once(slices, gaps)
-    step = (positions[-1] - positions[0]) / (len(slices) - 1)
+    step: np.ndarray = (positions[-1] - positions[0]) / (len(slices) - 1)
     even = positions[0] + np.arange(len(slices))[:, np.newaxis] * step
     furthest = np.linalg.norm(positions - even, axis=1).max()
     if max(furthest, np.abs(gaps - gaps.mean()).max()) > _tolerance(gaps):

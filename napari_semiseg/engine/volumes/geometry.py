@@ -118,7 +118,8 @@ class Geometry:
     def directions(self) -> np.ndarray:
         """Unit vectors (columns: x, y, z index axes) in RAS, shape (3, 3)."""
         columns = self.affine[:3, :3]
-        return columns / np.linalg.norm(columns, axis=0)
+        unit: np.ndarray = columns / np.linalg.norm(columns, axis=0)
+        return unit
 
     @property
     def is_oblique(self) -> bool:
@@ -168,7 +169,8 @@ class Geometry:
         """Return the world positions of the eight corner voxels, shape (8, 3)."""
         depth, height, width = self.shape
         corners = list(product((0, width - 1), (0, height - 1), (0, depth - 1), (1,)))
-        return (np.array(corners, dtype=np.float64) @ self.affine.T)[:, :3]
+        placed: np.ndarray = (np.array(corners, dtype=np.float64) @ self.affine.T)[:, :3]
+        return placed
 
 
 def is_usable_affine(affine: np.ndarray) -> bool:

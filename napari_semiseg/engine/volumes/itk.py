@@ -84,7 +84,8 @@ def itk_image(voxels: np.ndarray, geometry: Geometry) -> sitk.Image:
 def ras_to_lps(affine: np.ndarray) -> np.ndarray:
     """Turn an index-to-world affine from RAS to LPS, or back: both turn x and y around."""
     # Adding zero turns the −0.0 that the change of sign makes into 0.0.
-    return LPS_TO_RAS @ affine + 0.0
+    turned: np.ndarray = LPS_TO_RAS @ affine + 0.0
+    return turned
 
 
 def _channels_first(path: Path, voxels: np.ndarray, image: sitk.Image) -> np.ndarray:

@@ -227,7 +227,8 @@ def _signed_distance(mask: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray
     both = edt.edt(mask.astype(np.uint8) + 1, anisotropy=spacing, black_border=False)
     # a slice that is full has no other side: no distance is longer than its diagonal
     diagonal = float(np.linalg.norm(np.multiply(mask.shape, spacing)))
-    return np.where(mask, -1.0, 1.0) * np.minimum(both, diagonal)
+    distance: np.ndarray = np.where(mask, -1.0, 1.0) * np.minimum(both, diagonal)
+    return distance
 
 
 def _box_of(label: np.ndarray, class_value: int) -> tuple[slice, ...] | None:

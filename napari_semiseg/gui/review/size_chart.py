@@ -221,7 +221,8 @@ class SizeChart(QWidget):
 
     def _verdicts(self) -> np.ndarray:
         assert self._profile is not None
-        return self._profile.verdicts[self._row]
+        row: np.ndarray = self._profile.verdicts[self._row]
+        return row
 
     def _choose(self, index: int) -> None:
         self.show_slice(index)

@@ -164,7 +164,7 @@ class TrainingWorker(QObject):
         super().__init__(parent)
         self._state: TrainingState = "idle"
         self._task: _Training | None = None
-        self._guard: weakref.finalize | None = None
+        self._guard: weakref.finalize[..., Any] | None = None
 
     @property
     def state(self) -> TrainingState:

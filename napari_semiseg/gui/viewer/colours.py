@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -123,7 +123,7 @@ def class_colormap(classes: Iterable[ClassInfo]) -> DirectLabelColormap:
     return DirectLabelColormap(color_dict=colours)
 
 
-def class_features(classes: Iterable[ClassInfo]) -> dict[str, list]:
+def class_features(classes: Iterable[ClassInfo]) -> dict[str, list[Any]]:
     """Return the feature table by which napari's status bar names the class under the pointer.
 
     Parameters

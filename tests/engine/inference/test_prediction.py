@@ -234,6 +234,7 @@ def trained(tmp_path):
         yield study
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("key", available_methods())
 def test_every_method_gives_all_its_maps_within_their_ranges(tmp_path, key):
     with make_study(tmp_path, count=3, labelled=1) as study:

@@ -10,7 +10,7 @@ import pytest
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study import CaseState, Study
-from napari_semiseg.engine.study.runs.runs import locks
+from napari_semiseg.engine.study.runs import locks
 
 
 def test_a_run_keeps_settings_seed_versions_and_the_labels_of_its_start(
