@@ -123,7 +123,11 @@ def compare_runs(
         Nothing is there and nothing is to be trained.
     """
     from napari_semiseg.engine.training.comparison import measured_runs
+    from napari_semiseg.engine.training.preparation import unknown_parts
 
+    for run in study.runs():
+        for sentence in unknown_parts(run):
+            tell_people(sentence, style="yellow")
     failed: list[str] = []
     if not train_missing:
         measured = measured_runs(study, options.runs)

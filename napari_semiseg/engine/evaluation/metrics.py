@@ -18,6 +18,7 @@ import scipy  # its parts load when used, so the desk opens sooner
 
 from napari_semiseg.engine.errors import BadLabel, GeometryMismatch
 from napari_semiseg.engine.evaluation.surfaces import directed_distances
+from napari_semiseg.engine.stored import from_stored
 
 Outcome = Literal["compared", "both empty", "prediction empty", "reference empty"]
 Unit = Literal["mm", "voxels"]
@@ -52,13 +53,13 @@ class ClassMetrics:
         Volumes of the prediction and of the reference, in millilitres.
     """
 
-    dice: float | None
-    jaccard: float | None
-    hd95: float | None
-    asd: float | None
-    assd: float | None
-    volume_ml: float
-    reference_volume_ml: float
+    dice: float | None = None
+    jaccard: float | None = None
+    hd95: float | None = None
+    asd: float | None = None
+    assd: float | None = None
+    volume_ml: float = 0.0
+    reference_volume_ml: float = 0.0
 
     @property
     def outcome(self) -> Outcome:
@@ -102,8 +103,11 @@ class CaseMetrics:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> CaseMetrics:
         """Restore what :meth:`to_dict` gave."""
-        classes = {int(value): ClassMetrics(**parts) for value, parts in stored["classes"].items()}
-        return cls(classes, stored["unit"])
+        classes = {
+            int(value): from_stored(ClassMetrics, parts)
+            for value, parts in stored.get("classes", {}).items()
+        }
+        return from_stored(cls, {**stored, "classes": classes}, "What was measured of a case")
 
 
 @dataclass(frozen=True)

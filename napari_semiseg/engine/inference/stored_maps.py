@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_semiseg.engine.inference.maps import MAP_KINDS, CaseMaps, NativeArray
 from napari_semiseg.engine.methods.contract import NativeMap
+from napari_semiseg.engine.stored import from_stored
 from napari_semiseg.engine.study import CaseState, StoredMap, Study
 from napari_semiseg.engine.volumes.large_arrays import allocate, release
 
@@ -60,7 +61,7 @@ def load_maps(study: Study, run: str, case: str) -> CaseMaps:
         seconds=0.0,
         disagreement=shared.get("disagreement"),
         native={
-            kind: NativeArray(_read(item), NativeMap(**item.attributes))
+            kind: NativeArray(_read(item), from_stored(NativeMap, item.attributes))
             for kind, item in stored.items()
             if kind not in MAP_KINDS and item.attributes.get("key") == kind
         },

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.errors import SettingsError, StudyError
 from napari_semiseg.engine.evaluation.metrics import mean_of
 from napari_semiseg.engine.evaluation.verdict import (
     Difference,
     compare_with_twin,
     mean_over_seeds,
 )
-from napari_semiseg.engine.methods.registry import method_of
+from napari_semiseg.engine.methods.registry import title_of
 from napari_semiseg.engine.training.comparison import TWIN, Measured, twin_of
 from napari_semiseg.engine.training.settings import TrainingSettings
 
@@ -71,13 +71,18 @@ def rows_of(measured: Sequence[Measured]) -> list[Row]:
         groups.setdefault(_group(each.settings), []).append(each)
     all_settings = [each.settings for each in measured]
     return [
-        _row(_name(runs[0].settings, all_settings), runs, groups.get(_twin_group(runs)))
+        _row(_name(runs[0].settings, all_settings), runs, _twins_of(runs, groups))
         for runs in groups.values()
     ]
 
 
-def _twin_group(runs: Sequence[Measured]) -> tuple[str, str]:
-    return _group(twin_of(runs[0].settings))
+def _twins_of(
+    runs: Sequence[Measured], groups: Mapping[tuple[str, str], Sequence[Measured]]
+) -> Sequence[Measured] | None:
+    try:
+        return groups.get(_group(twin_of(runs[0].settings)))
+    except SettingsError:  # the method is not installed here, so nobody knows its twin
+        return None
 
 
 def _group(settings: TrainingSettings) -> tuple[str, str]:
@@ -204,7 +209,7 @@ def _sentences(rows: Sequence[Row]) -> list[str]:
     sentences = []
     for row in rows:
         if row.difference is not None:
-            sentence = row.difference.sentence(method_of(row.method).title)
+            sentence = row.difference.sentence(title_of(row.method))
             behind = row.difference.mean < -BEHIND
             sentences.append(f"{sentence} **See the notes.**" if behind else sentence)
     return sentences

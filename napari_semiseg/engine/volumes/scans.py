@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napari_semiseg.engine.errors import BadScan, ScanMissing
+from napari_semiseg.engine.stored import from_stored
 from napari_semiseg.engine.volumes.dicom import DicomSlice, group_series, read_slices
 from napari_semiseg.engine.volumes.formats import READABLE, image_format, image_stem, image_suffix
 
@@ -57,7 +58,7 @@ class ScanSource:
         """Return the source that `to_dict` recorded, seen from the folder ``relative_to``."""
         start = os.path.realpath(relative_to)
         paths = tuple(Path(os.path.normpath(os.path.join(start, path))) for path in record["paths"])
-        return cls(name=record["name"], paths=paths, kind=record["kind"])
+        return from_stored(cls, {**record, "paths": paths}, "The place of a scan")
 
 
 def find_scans(paths: Sequence[str | Path]) -> list[ScanSource]:
