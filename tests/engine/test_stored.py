@@ -116,7 +116,7 @@ def test_of_a_record_of_the_future_what_is_not_known_is_passed_over(name):
 def test_one_metric_more_or_fewer_costs_none_of_the_others():
     stored = {"unit": "mm", "classes": {"1": {"dice": 0.5, "of_the_future": 3.0}}}
     read = CaseMetrics.from_dict(stored).classes[1]
-    assert (read.dice, read.hd95) == (0.5, None)
+    assert (read["dice"], read["hd95"]) == (0.5, None)
 
 
 def test_parts_of_a_plan_of_the_future_are_passed_over_too():
@@ -141,7 +141,7 @@ def test_nifti_forms_that_lack_a_field_are_none_and_the_grid_stays():
     ],
 )
 def test_what_cannot_be_read_is_said_in_one_sentence(kind, record, words):
-    with pytest.raises(StudyError, match="^Its record cannot be read, perhaps") as refused:
+    with pytest.raises(StudyError, match=r"^Its record cannot be read, perhaps") as refused:
         from_stored(kind, record, "Its record")
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)

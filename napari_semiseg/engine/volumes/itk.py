@@ -6,6 +6,7 @@ temporary ITK image points to memory that is already gone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,22 @@ def itk_image(voxels: np.ndarray, geometry: Geometry) -> sitk.Image:
     image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
     image.SetOrigin(affine[:3, 3].tolist())
     return image
+
+
+def save_itk(path: Path, voxels: np.ndarray, geometry: Geometry, header: Mapping[str, str]) -> None:
+    """Write an NRRD or MetaImage file, compressed, with key/value pairs in its header.
+
+    Voxels of an ``.mhd`` file go into another one beside it.
+
+    Raises
+    ------
+    RuntimeError
+        The disk refuses.
+    """
+    image = itk_image(voxels, geometry)
+    for key, value in header.items():
+        image.SetMetaData(key, value)
+    sitk.WriteImage(image, str(path), useCompression=True)
 
 
 def ras_to_lps(affine: np.ndarray) -> np.ndarray:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_semiseg.engine.errors import SemisegError, StudyError
-from napari_semiseg.engine.evaluation.metrics import CaseMetrics, mean_of
+from napari_semiseg.engine.evaluation.measures import compared
+from napari_semiseg.engine.evaluation.metrics import CaseMetrics, mean_of, mean_score, score
 from napari_semiseg.engine.evaluation.recorded import recorded_metrics
-from napari_semiseg.engine.evaluation.scores import MEASURES, Measure, mean_score, score
 from napari_semiseg.engine.evaluation.verdict import compare_with_twin
 from napari_semiseg.engine.study import Case, Run, Study
 
@@ -98,7 +98,7 @@ class Column:
     letter: str
     figures: RunFigures
     metrics: dict[str, CaseMetrics]
-    means: dict[tuple[Measure, int | None], float | None]
+    means: dict[tuple[str, int | None], float | None]
     verdict: str
 
 
@@ -183,8 +183,8 @@ def compare_runs(study: Study, chosen: Sequence[str] | None, yardstick: str | No
 def _column(letter: str, figures: RunFigures, shared: Sequence[str], verdict: str) -> Column:
     metrics = {case: figures.metrics[case] for case in shared if case in figures.metrics}
     means = {
-        (measure, value): mean_score(metrics.values(), measure, value)
-        for measure in MEASURES
+        (measure.key, value): mean_score(metrics.values(), measure.key, value)
+        for measure in compared()
         for value in figures.dice
     }
     return Column(letter, figures, metrics, means, verdict)

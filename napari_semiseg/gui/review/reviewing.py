@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal, SignalInstance
 
+from napari_semiseg.engine.inference.maps import PREVIEW_KINDS
 from napari_semiseg.engine.study import Case, CaseState, Run, Study
 from napari_semiseg.gui.review import predictions
 from napari_semiseg.gui.review.before_after import BeforeAfter
@@ -70,7 +71,7 @@ class Reviewing:
         self.unsure: dict[str, float | None] = {}
         self.run_shown: str | None = None
         self.own_maps: dict[str, NativeMap] = {}
-        self.wanted_kinds = {"prediction", "uncertainty"}
+        self.wanted_kinds = {*PREVIEW_KINDS}
         self.class_shown: int | None = None
         self._measuring: Any = None
         self._maps_of: str | None = None

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_semiseg.engine.training.events import PREVIEW_KINDS
+from napari_semiseg.engine.inference.maps import MAPS, PREVIEW_KINDS
 from napari_semiseg.gui.train.film import Film, PastPreview, pack, unpack
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.inference.maps import CaseMaps
     from napari_semiseg.gui.session import Session
 
-LIVE_KINDS = ("prediction", "uncertainty", "signed_distance", "similarity")
-"""Maps that can refresh while a run trains; the first two always come."""
+
+def live_kinds() -> tuple[str, ...]:
+    """Return the maps that can refresh while a run trains."""
+    return tuple(kind for kind, item in MAPS.items() if item.live)
 
 
 class LiveMaps:
@@ -32,7 +34,7 @@ class LiveMaps:
     Attributes
     ----------
     kinds : tuple of str
-        Maps that previews have, of `LIVE_KINDS`.
+        Maps that previews have, of `live_kinds`.
     film : Film
         Past previews of the run.
     place : int or None
@@ -69,7 +71,7 @@ class LiveMaps:
         """Have maps of a kind in previews and show them, or neither."""
         chosen = {*self.kinds, kind} if wanted else {*self.kinds} - {kind}
         # prediction and uncertainty come anyway; they are only hidden
-        self.kinds = tuple(k for k in LIVE_KINDS if k in chosen or k in PREVIEW_KINDS)
+        self.kinds = tuple(k for k in live_kinds() if k in chosen or k in PREVIEW_KINDS)
         self._session.reviewing.show_kind(kind, wanted)
         self._session.training.preview(self._session.labelling.shown)
         self.changed.emit()
@@ -134,7 +136,7 @@ class LiveMaps:
         show: Any = layers.show_snapshot if soon else layers.show_preview
         show(maps, self._session.records.classes, step)
         if set(layers.map_layers()) - before:
-            for kind in LIVE_KINDS:
+            for kind in live_kinds():
                 reviewing.show_kind(kind, kind in reviewing.wanted_kinds)
         reviewing.maps_changed.emit()
 
