@@ -123,7 +123,11 @@ def compare_runs(
         Nothing is there and nothing is to be trained.
     """
     from napari_semiseg.engine.training.comparison import measured_runs
+    from napari_semiseg.engine.training.preparation import unknown_parts
 
+    for run in study.runs():
+        for sentence in unknown_parts(run):
+            tell_people(sentence, style="yellow")
     failed: list[str] = []
     if not train_missing:
         measured = measured_runs(study, options.runs)
@@ -233,6 +237,7 @@ def _about(study: Study) -> str:
 
 def comparison_tables(study: Study, compared: Compared, report: Report) -> None:
     """Print the tables, or every run's means as JSON; exit with 1 where runs have failed."""
+    from napari_semiseg.engine.evaluation.measures import reported
     from napari_semiseg.engine.evaluation.metrics import mean_of
     from napari_semiseg.engine.training.comparison_table import markdown
 
@@ -243,9 +248,7 @@ def comparison_tables(study: Study, compared: Compared, report: Report) -> None:
             "settings": each.settings.model_dump(mode="json"),
             "steps": each.steps,
             "seconds": each.seconds,
-            "dice": overall.dice,
-            "hd95": overall.hd95,
-            "asd": overall.asd,
+            **{measure.key: overall[measure.key] for measure in reported()},
             "cases": {case: metrics.mean_dice for case, metrics in each.metrics.items()},
         }
 

@@ -180,14 +180,13 @@ def suggest_next(study: Study, run: str | None, count: int, device: str) -> list
             bar.update(task, completed=done, note=step.case)
 
 
-def _number(value: float | None, digits: int = 3) -> str | None:
-    return None if value is None else f"{value:.{digits}f}"
-
-
 def evaluation_table(evaluation: Evaluation) -> None:
-    """Print Dice, HD95 and ASD of every case and class, and their means."""
+    """Print the reported metrics of every case and class, and their means."""
+    from napari_semiseg.engine.evaluation.measures import reported
+
+    measures = reported()
     rows = [
-        (case, name, _number(scores["dice"]), _number(scores["hd95"], 2), _number(scores["asd"], 2))
+        (case, name, *(each.text(scores[each.key]) for each in measures))
         for case, classes in [*evaluation.cases.items(), ("mean", evaluation.mean)]
         for name, scores in classes.items()
     ]
@@ -197,7 +196,8 @@ def evaluation_table(evaluation: Evaluation) -> None:
             "finished, or from which the run learnt before they were locked away."
         )
     title = f"Run {evaluation.run} on {len(evaluation.cases)} held-out cases"
-    table(title, ("case", "class", "Dice", "HD95 mm", "ASD mm"), rows)
+    heads = [f"{each.title} {each.unit}".strip() for each in measures]
+    table(title, ("case", "class", *heads), rows)
 
 
 def methods_table(data: dict[str, dict[str, Any]]) -> None:

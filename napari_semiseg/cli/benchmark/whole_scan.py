@@ -7,6 +7,7 @@ not depend on them.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,7 +104,7 @@ def plan_of(volume: Volume, machine: Machine, preset: Preset, filters: int | Non
     return make_plan(fingerprint, machine, (1,), preset, overrides)
 
 
-def our_job(path: Path, folder: Path, method: Method, kinds: tuple[str, ...]) -> Work:
+def our_job(path: Path, folder: Path, method: Method, kinds: Collection[str]) -> Work:
     """Return the work from the file ``path`` to the maps ``kinds`` in ``folder``."""
 
     def work() -> None:

@@ -13,25 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_semiseg.engine.errors import StudyError
-from napari_semiseg.engine.evaluation.metrics import CaseMetrics
-from napari_semiseg.engine.evaluation.scores import MEASURES, Measure, mean_score, score
+from napari_semiseg.engine.evaluation.measures import MEASURES, compared
+from napari_semiseg.engine.evaluation.metrics import CaseMetrics, mean_score
 
 NOTICE = "For research use only; not a medical device."
-_FILE_KEYS: tuple[Measure, ...] = ("dice", "hd95", "asd", "volume_percent", "volume_ml")
-_COLUMNS = (
-    "run",
-    "method",
-    "scan",
-    "structure",
-    "dice",
-    "hd95_mm",
-    "asd_mm",
-    "volume_error_percent",
-    "volume_error_ml",
-    "volume_ml",
-    "reference_volume_ml",
-    "notice",
-)
 
 
 @dataclass(frozen=True)
@@ -66,13 +51,13 @@ def comparison_csv(runs: Sequence[ComparedRun], class_names: Mapping[int, str]) 
     """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(_COLUMNS)
+    columns = {each.column: key for key, each in MEASURES.items() if each.column}
+    rows.writerow(["run", "method", "scan", "structure", *columns, "notice"])
     for run in runs:
         for case, metrics in run.metrics.items():
             for value, of_class in metrics.classes.items():
-                scores = [score(metrics, measure, value) for measure in _FILE_KEYS]
-                volumes = (of_class.volume_ml, of_class.reference_volume_ml)
-                figures = ["" if each is None else f"{each:.6g}" for each in (*scores, *volumes)]
+                scores = [of_class[key] for key in columns.values()]
+                figures = ["" if each is None else f"{each:.6g}" for each in scores]
                 name = class_names.get(value, str(value))
                 rows.writerow([run.identifier, run.title, case, name, *figures, NOTICE])
     return text.getvalue()
@@ -101,8 +86,7 @@ def comparison_markdown(
         Markdown to put before the notice.
     """
     head = ["run", "method", *(f"Dice {name}" for name in class_names.values())]
-    head += [f"mean {MEASURES['dice'].title}"]
-    head += [MEASURES[measure].heading for measure in _FILE_KEYS[1:]]
+    head += [f"mean {each.title}" if each.key == "dice" else each.heading for each in compared()]
     lines = [_line(head), _line(["---"] * len(head)), *(_row(run, class_names) for run in runs)]
     verdicts = "\n".join(f"- {run.verdict}" for run in runs if run.verdict)
     remarks = "\n".join(f"- {note}" for note in notes)
@@ -123,7 +107,7 @@ def _row(run: ComparedRun, class_names: Mapping[int, str]) -> str:
     dice = MEASURES["dice"]
     cells = [run.identifier, run.title]
     cells += [dice.text(mean_score(cases, "dice", value)) for value in class_names]
-    cells += [MEASURES[measure].text(mean_score(cases, measure)) for measure in _FILE_KEYS]
+    cells += [each.text(mean_score(cases, each.key)) for each in compared()]
     return _line(cells)
 
 

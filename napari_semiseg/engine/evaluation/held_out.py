@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.evaluation.measures import reported
 from napari_semiseg.engine.evaluation.metrics import (
     CaseMetrics,
     ClassMeans,
@@ -23,8 +24,6 @@ from napari_semiseg.engine.evaluation.metrics import (
 from napari_semiseg.engine.evaluation.recorded import record_case
 from napari_semiseg.engine.inference.prediction import Predicting, method_to_ask, predict_of_many
 from napari_semiseg.engine.study import Case, Run, Study
-
-SCORES = ("dice", "hd95", "asd")
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,11 @@ class Evaluation:
     @property
     def dice(self) -> float | None:
         """Mean Dice over classes and cases."""
-        return self.means.overall.dice
+        return self.means.overall["dice"]
 
     @property
     def cases(self) -> dict[str, dict[str, dict[str, float | None]]]:
-        """Dice, HD95 and ASD (mm) by case and class name."""
+        """The reported metrics by case and class name."""
         return {case: self._named(metrics.classes) for case, metrics in self.metrics.items()}
 
     @property
@@ -95,7 +94,7 @@ class Evaluation:
 
 
 def _scores(metrics: ClassMetrics | ClassMeans) -> dict[str, float | None]:
-    return {score: getattr(metrics, score) for score in SCORES}
+    return {each.key: metrics[each.key] for each in reported()}
 
 
 def reference_cases(study: Study) -> list[Case]:
@@ -161,7 +160,7 @@ def evaluate(
     Returns
     -------
     Evaluation
-        Per class, per case and mean: Dice, HD95 and ASD in mm.
+        Per class, per case and mean; distances in mm.
 
     Raises
     ------

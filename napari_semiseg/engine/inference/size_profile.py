@@ -121,14 +121,14 @@ def size_profile(
     work = slide(method, image, kinds=())
     regresses = isinstance(expecting, Curriculum)
     blended = yield from _in_part(work, 0.0, SEGMENTING_SHARE if regresses else 1.0)
-    predicted = slabs.count(_largest(blended.probabilities), plan.classes)
+    predicted = slabs.count(_largest(blended["probabilities"]), plan.classes)
     true = None
     if truth is not None:
         label = grid.resample_label(class_indices(truth, plan.class_values), plan.classes)
         true = slabs.count(label, plan.classes)
     expected = true
     if isinstance(expecting, Curriculum):
-        asking = _regress(expecting, image, blended.probabilities, slabs)
+        asking = _regress(expecting, image, blended["probabilities"], slabs)
         expected = yield from _in_part(asking, SEGMENTING_SHARE, 1.0)
     assert expected is not None
     return _assemble(expecting, case_name, grid, slabs, (expected, predicted, true))

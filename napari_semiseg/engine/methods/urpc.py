@@ -27,6 +27,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import SAME_ANSWER
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.pyramid_consistency import (
     Divergence,
@@ -57,6 +58,7 @@ class PyramidConsistency(BranchedMethod):
     """Consistency between the answers of one network at several scales."""
 
     key = "urpc"
+    idea = SAME_ANSWER
     title = "Uncertainty-rectified pyramid consistency (URPC)"
     paper = Paper(
         "Luo, Liao, Chen, Song, Chen, Zhang, Chen, Wang, Zhang",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_semiseg.engine.errors import SemisegError, StudyError
 from napari_semiseg.engine.evaluation.comparison_files import (
     ComparedRun,
     comparison_csv,
@@ -80,16 +81,27 @@ def measure_runs(study: Study, runs: Sequence[str]) -> Generator[JobStep, None, 
     -------
     int
         Number of runs measured.
+
+    Raises
+    ------
+    StudyError
+        After all others are measured: some cannot be, each told in a sentence.
     """
     from napari_semiseg.engine.evaluation.held_out import CaseEvaluated, evaluate
 
+    problems = []
     for index, run in enumerate(runs):
         yield JobStep(index / len(runs), f"loading {run}")
-        for event in evaluate(study, run):
-            if not isinstance(event, CaseEvaluated):
-                done = (event.index + event.share) / event.total
-                detail = f"{run}, scan {event.index + 1} of {event.total}"
-                yield JobStep((index + done) / len(runs), detail)
+        try:
+            for event in evaluate(study, run):
+                if not isinstance(event, CaseEvaluated):
+                    done = (event.index + event.share) / event.total
+                    detail = f"{run}, scan {event.index + 1} of {event.total}"
+                    yield JobStep((index + done) / len(runs), detail)
+        except SemisegError as problem:
+            problems.append(str(problem))
+    if problems:
+        raise StudyError(" ".join(problems))
     return len(runs)
 
 
@@ -211,7 +223,10 @@ def _by_method(columns: Sequence[Column], names: dict[int, str]) -> str:
     for column in columns:
         run, terms = column.figures.run, terms_of(column.figures.run)
         if terms is not None:
-            progress = load_checkpoint(run.folder).progress
+            try:
+                progress = load_checkpoint(run.folder).progress
+            except StudyError:  # of another format: the figures stand in the other table
+                continue
             steps, seconds = int(progress["step"]), float(progress["seconds"])
             measured.append(Measured(terms, run.identifier, steps, seconds, column.metrics))
     about = "Means over seeds; differences are to the supervised twins in the table."

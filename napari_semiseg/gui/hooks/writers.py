@@ -22,7 +22,7 @@ def write_labels(path: str, data: Any, attributes: Mapping[str, Any]) -> list[st
     Parameters
     ----------
     path : str
-        Where to write; the ending decides the format: .nii.gz, .nii, .nrrd, .mha or .mhd.
+        Where to write; the ending, one of `volumes.formats.writable_endings`, decides the format.
     data : array, shape (z, y, x)
         Class values.
     attributes : mapping

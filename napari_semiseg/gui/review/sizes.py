@@ -240,7 +240,7 @@ class ScanSizes:
 
     def _viewer_axis(self, axis: int) -> int:
         """Return the viewer's number of an axis of the scan: layers of the user may have more."""
-        return self._dims.ndim - 3 + axis
+        return int(self._dims.ndim) - 3 + axis
 
     def _on_view(self) -> None:
         if self._open.study is not None:  # else the page may be gone

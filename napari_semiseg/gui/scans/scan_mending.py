@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
+from napari_semiseg.engine.volumes.formats import patterns
 from napari_semiseg.gui.widgets.controls import allow, button, caption
 
 if TYPE_CHECKING:
     from napari_semiseg.gui.open_study.open_study import OpenStudy
     from napari_semiseg.gui.scans.overview import Overview
 
-SCANS = "Scans (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm);;All files (*)"
+
+def dialog_filter(labels_only: bool = False) -> str:
+    """Return what a dialog of Qt offers to open: the files that can be read, or any."""
+    title = "Labels" if labels_only else "Scans"
+    return f"{title} ({' '.join(patterns(labels_only))});;All files (*)"
 
 
 class ScanMending(QWidget):
@@ -74,7 +79,7 @@ class ScanMending(QWidget):
         allow(self.locate_folder, busy)
 
     def _ask_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Where is the scan now?", "", SCANS)
+        path, _ = QFileDialog.getOpenFileName(self, "Where is the scan now?", "", dialog_filter())
         if path:
             self._overview.locate(path)
 

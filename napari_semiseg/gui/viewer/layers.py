@@ -132,9 +132,7 @@ class CaseLayers:
         Returns
         -------
         dict
-            Keys as in `layer_data.map_layers`: ``"prediction"``, ``"uncertainty"``,
-            ``"disagreement"``, ``"signed_distance:1"``, ``"similarity:1"``, with one entry for each
-            class value, and those of the method's own maps.
+            Keys as in `layer_data.map_layers`, such as ``"prediction"`` and ``"signed_distance:1"``.
         """
         return self._maps.shown
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from napari_semiseg.engine.inference.maps import PREVIEW_KINDS
 from napari_semiseg.engine.study import Run, Study
 from napari_semiseg.gui.open_study.open_study import OpenStudy
 from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
@@ -74,7 +75,7 @@ class MapsOnShow:
         self._layers = on_show.layers
         self.run: str | None = None
         self.own_maps: dict[str, NativeMap] = {}
-        self.wanted_kinds = {"prediction", "uncertainty"}
+        self.wanted_kinds = {*PREVIEW_KINDS}
         self.class_shown: int | None = None
         self.previews_wanted = True
         self._maps_of: str | None = None

@@ -236,7 +236,7 @@ class CaseTableModel(QAbstractTableModel):
 
     def _decoration(self, row: CaseRow, column: Column) -> QIcon | None:
         if column is STATE:
-            return self._icons[row.case.state]
+            return self._icons.get(row.case.state) or state_icon(row.case.state)
         if column is SCAN and self._detailed:
             picture = None if row.overview is None else row.overview.thumbnail
             return self._thumbnails.icon(row.case.name, picture)
