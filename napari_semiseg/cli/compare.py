@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from napari_semiseg.cli.arguments import assignment
 from napari_semiseg.cli.console import Report, output, progress_bar, stop_on_interrupt, tell_people
 from napari_semiseg.cli.progress import show_training
+from napari_semiseg.engine.drained import Drained
 from napari_semiseg.engine.errors import SettingsError, StudyError, TrainingError
 
 if TYPE_CHECKING:
@@ -157,15 +158,9 @@ def _train_and_measure(
     with progress_bar() as bar, stop_on_interrupt() as interrupted:
         overall = bar.add_task(f"{total} runs", total=total, note="")
         task = bar.add_task("", total=1.0, note="")
-        work = compare(study, options.runs)
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as finished:
-                measured: list[Measured] = finished.value
-                return measured
+        work = Drained(compare(study, options.runs))
+        for event in work:
             if interrupted.is_set():
-                work.close()
                 raise TrainingError(STOPPED)
             if isinstance(event, CellStarted):
                 bar.update(overall, completed=event.index, note=_name(event.settings))
@@ -174,6 +169,7 @@ def _train_and_measure(
                     _write(study, options, measured_runs(study, options.runs), out)
             else:
                 show_training(event, bar, task, {}, remarks=False)
+    return work.result
 
 
 def _train_at_a_time(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_semiseg.cli.console import clock, progress_bar, stop_on_interrupt, table, tell_people
+from napari_semiseg.engine.drained import Drained
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.evaluation.held_out import Evaluation
@@ -119,16 +120,12 @@ def evaluate_run(
 
     with progress_bar() as bar:
         task = bar.add_task("Evaluating", total=1.0, note="")
-        work = evaluate_study(study, run, device, largest_component)
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as finished:
-                evaluation: Evaluation = finished.value
-                return evaluation
+        work = Drained(evaluate_study(study, run, device, largest_component))
+        for event in work:
             if isinstance(event, Predicting):
                 done = (event.index + event.share) / event.total
                 bar.update(task, completed=done, note=event.case)
+        return work.result
 
 
 def predict_to_files(
@@ -169,15 +166,11 @@ def suggest_next(study: Study, run: str | None, count: int, device: str) -> list
 
     with progress_bar() as bar:
         task = bar.add_task("Looking at the scans", total=1.0, note="")
-        work = suggest_cases(study, run, count, device=device)
-        while True:
-            try:
-                step = next(work)
-            except StopIteration as finished:
-                found: list[Suggestion] = finished.value
-                return found
+        work = Drained(suggest_cases(study, run, count, device=device))
+        for step in work:
             done = (step.index + step.share) / step.total
             bar.update(task, completed=done, note=step.case)
+        return work.result
 
 
 def evaluation_table(evaluation: Evaluation) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_semiseg.engine.drained import Drained
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.inference.air import AirBlocks
 from napari_semiseg.engine.inference.class_prototypes import measure_prototypes
@@ -250,13 +251,11 @@ def predict_of_many(
     """Make the maps of one of several cases, telling how far the whole is."""
     started = time.perf_counter()
     volume = study.volume(case.name)
-    work = predict_case(
-        method, case.name, volume, kinds, started, overlap, largest_component, skip_air
+    work = Drained(
+        predict_case(
+            method, case.name, volume, kinds, started, overlap, largest_component, skip_air
+        )
     )
-    while True:
-        try:
-            share = next(work)
-        except StopIteration as finished:
-            maps: CaseMaps = finished.value
-            return maps
+    for share in work:
         yield Predicting(case.name, index, total, share)
+    return work.result

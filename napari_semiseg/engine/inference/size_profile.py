@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from napari_semiseg.engine.drained import Drained
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.inference.windows import OVERLAP, slide, window_starts
 from napari_semiseg.engine.methods.bodies.size_constrained import SizeConstrainedMethod
@@ -302,10 +303,7 @@ def _in_part(
     work: Generator[float, None, _Result], start: float, stop: float
 ) -> Generator[float, None, _Result]:
     """Pass on what ``work`` yields as a part, from ``start`` to ``stop``, of a larger whole."""
-    while True:
-        try:
-            share = next(work)
-        except StopIteration as finished:
-            result: _Result = finished.value
-            return result
+    steps = Drained(work)
+    for share in steps:
         yield start + (stop - start) * share
+    return steps.result

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_semiseg.engine.drained import Drained
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.inference.maps import CaseMaps
 from napari_semiseg.engine.inference.prediction import method_to_ask, predict_of_many
@@ -273,14 +274,10 @@ class _Look:
         """Read the stored maps of a case, or make them."""
         if set(KINDS) <= set(self.study.maps(self.run.identifier, case.name)):
             return load_maps(self.study, self.run.identifier, case.name)
-        work = predict_of_many(self.method, self.study, case, index, total, KINDS)
-        while True:
-            try:
-                step = next(work)
-            except StopIteration as finished:
-                maps: CaseMaps = finished.value
-                return maps
+        work = Drained(predict_of_many(self.method, self.study, case, index, total, KINDS))
+        for step in work:
             yield LookingAtCase(case.name, index, total, step.share)
+        return work.result
 
 
 def unsure_of(maps: CaseMaps, class_values: Sequence[int]) -> float:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QThreadPool
 
+from napari_semiseg.engine.drained import Drained
 from napari_semiseg.gui.open_study.task import Failed, Succeeded, Task, TaskWorker, sentence_for
 
 if TYPE_CHECKING:
@@ -42,16 +43,17 @@ class _Errand(Task):
 
     def _until_cancelled(self, values: Any) -> Generator[Any, None, Any]:
         """Yield the values of a generator and return its result; None when cancelled."""
+        steps = Drained(values)
         try:
-            while not self.cancelled.is_set():
-                try:
-                    value = next(values)
-                except StopIteration as end:
-                    return end.value
+            if self.cancelled.is_set():
+                return None
+            for value in steps:
                 yield value
+                if self.cancelled.is_set():
+                    return None
         finally:
             values.close()
-        return None
+        return steps.result
 
 
 class BackgroundWork:
