@@ -28,13 +28,7 @@ output = Console(soft_wrap=True)
 
 
 class Report:
-    """The result of a command, told once in the form that was asked for.
-
-    Parameters
-    ----------
-    as_json : bool
-        One JSON object on standard output instead of text.
-    """
+    """The result of a command, told once in the form that was asked for."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json

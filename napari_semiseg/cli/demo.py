@@ -38,8 +38,6 @@ def run_demo(out: Path, minutes: float) -> dict[str, Any]:
     ----------
     out : Path
         Folder for the study, the maps and the picture; a former demo in it is replaced.
-    minutes : float
-        Training time.
 
     Raises
     ------

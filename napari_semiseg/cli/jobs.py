@@ -132,16 +132,10 @@ def train_and_measure(
 
     Parameters
     ----------
-    path : Path
-        The study.
     values : dict
         Of the run's `TrainingSettings`.
     name : str
         Put in front of every line.
-    place : Place
-        Where to compute.
-    lines : multiprocessing.Queue
-        Takes lines to print.
     stop : multiprocessing.Event
         Set where the run is to stop.
     """

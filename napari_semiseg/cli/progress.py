@@ -68,12 +68,6 @@ def show_training(
 
     Parameters
     ----------
-    event : Event
-        Of a training run or of an evaluation.
-    bar, task
-        A progress bar and one of its tasks.
-    data : dict
-        What the command reports in the end.
     remarks : bool
         Print the plan's reasons and validation results too.
     """

@@ -25,10 +25,6 @@ def from_stored(kind: type[Kept], record: Mapping[str, Any], what: str = "") -> 
 
     Parameters
     ----------
-    kind : type
-        The class as it is today.
-    record : mapping
-        Field names to values.
     what : str
         What it is, to begin a sentence with, such as ``"The plan of run 003-dtc"``.
 

@@ -74,8 +74,6 @@ def crops_for(method: Method, seed: int) -> Batch:
     ----------
     method : Method
         Its plan says how large they are, and whether it learns from unlabelled ones.
-    seed : int
-        Decides the noise.
     """
     generator = torch.Generator().manual_seed(seed)
     size, device = method.plan.patch, method.fabric.device

@@ -40,15 +40,7 @@ class ComparedRun:
 
 
 def comparison_csv(runs: Sequence[ComparedRun], class_names: Mapping[int, str]) -> str:
-    """Return every figure as comma-separated values: a row for each run, scan and structure.
-
-    Parameters
-    ----------
-    runs : sequence of ComparedRun
-        The runs.
-    class_names : mapping of int to str
-        Names of the class values.
-    """
+    """Return every figure as comma-separated values: a row for each run, scan and structure."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     columns = {each.column: key for key, each in MEASURES.items() if each.column}
@@ -74,16 +66,10 @@ def comparison_markdown(
 
     Parameters
     ----------
-    about : str
-        What was compared, in one paragraph.
-    runs : sequence of ComparedRun
-        The runs.
     class_names : mapping of int to str
         Names of the class values; each has a column for its Dice.
     notes : sequence of str
         What a reader has to know, a sentence each.
-    more : str
-        Markdown to put before the notice.
     """
     head = ["run", "method", *(f"Dice {name}" for name in class_names.values())]
     head += [f"mean {each.title}" if each.key == "dice" else each.heading for each in compared()]
@@ -120,15 +106,8 @@ def write_tables(path: Path, markdown: str, values: str) -> tuple[Path, Path]:
 
     Parameters
     ----------
-    path : Path
-        Where, with either suffix or none.
     markdown, values : str
         As `comparison_markdown` and `comparison_csv` give them.
-
-    Returns
-    -------
-    tuple of Path
-        The Markdown file and the CSV file.
 
     Raises
     ------

@@ -142,8 +142,6 @@ def evaluate(
 
     Parameters
     ----------
-    study : Study
-        Open study.
     run : str, optional
         Identifier; the newest with a checkpoint by default.
     device : str

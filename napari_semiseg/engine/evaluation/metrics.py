@@ -168,10 +168,6 @@ def measure_case(
         Unit of the surface distances; voxels only to compare with papers that measure so.
         Volumes are in mL either way.
 
-    Returns
-    -------
-    CaseMetrics
-
     Raises
     ------
     GeometryMismatch
@@ -224,10 +220,6 @@ def mean_of(cases: Iterable[CaseMetrics]) -> MeanMetrics:
     ----------
     cases : iterable of CaseMetrics
         All in the same unit; a case may lack a class.
-
-    Returns
-    -------
-    MeanMetrics
 
     Raises
     ------
@@ -324,8 +316,6 @@ def score(metrics: CaseMetrics, measure: str, structure: int | None = None) -> f
 
     Parameters
     ----------
-    metrics : CaseMetrics
-        Of the case.
     measure : str
         Key of `MEASURES`; volume errors have no sign.
     structure : int or None
@@ -350,8 +340,6 @@ def mean_score(
 
     Parameters
     ----------
-    cases : iterable of CaseMetrics
-        Of the cases.
     measure : str
         Key of `MEASURES`.
     structure : int or None

@@ -31,10 +31,6 @@ class Canvas:
 
     Parameters
     ----------
-    extents : tuple of int
-        Voxels of the scan along its three axes.
-    patch : tuple of int
-        Voxels of a window.
     batches : sequence of sequence of tuple of int
         Where the windows begin, in the order in which they will come.
     """
@@ -74,8 +70,6 @@ class Canvas:
 
         Parameters
         ----------
-        until : int
-            Row of the scan.
         empty : ndarray
             (channels,) values of voxels that no window reached.
 

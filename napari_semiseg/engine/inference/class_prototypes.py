@@ -31,8 +31,6 @@ def measure_prototypes(method: Method, cases: Sequence[CachedCase]) -> Tensor | 
 
     Parameters
     ----------
-    method : Method
-        Trained method.
     cases : sequence of CachedCase
         Labelled cases; of those with a voxel of a class, the first 20 are read.
 
@@ -70,8 +68,6 @@ def similarity_to_prototypes(features: Tensor, prototypes: Tensor, size: Sequenc
         (B, F, *spatial), of the window's size or coarser.
     prototypes : Tensor
         (C, F); a row of zeros (class never seen) gives −1, “nothing alike”.
-    size : sequence of int
-        Spatial size of the window.
 
     Returns
     -------

@@ -41,8 +41,6 @@ def fill_distances(
         From a slice along z to which voxels of it are inside.
     spacing : sequence of float
         Voxel size (z, y, x) in mm.
-    at_once : int
-        Voxels that are measured together.
     """
     shape = distances.shape
     farthest = float(np.linalg.norm(np.multiply(shape, spacing)))

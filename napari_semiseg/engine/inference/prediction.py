@@ -70,12 +70,6 @@ def predict_case(
 
     Parameters
     ----------
-    method : Method
-        Trained method.
-    case : str
-        Name for the result.
-    volume : Volume
-        The scan on its own grid.
     kinds : collection of str
         Which of `every_kind`; the prediction always comes.
     started : float, optional
@@ -86,11 +80,6 @@ def predict_case(
         Keep only the largest connected component of each class; as the plan says by default.
     skip_air : bool
         Take windows in the air around the patient for background without looking at them.
-
-    Yields
-    ------
-    float
-        Share of the windows that are done.
 
     Returns
     -------
@@ -172,8 +161,6 @@ def predict(
 
     Parameters
     ----------
-    study : Study
-        Open study.
     run : str, optional
         Identifier; the newest with a checkpoint by default.
     cases : sequence of str, optional

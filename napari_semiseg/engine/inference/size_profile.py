@@ -92,17 +92,8 @@ def size_profile(
     ----------
     method : Method
         Trained curriculum method; or the oracle, whose expected sizes are those of ``truth``.
-    case_name : str
-        Name for the result.
-    volume : Volume
-        The scan on its own grid.
     truth : ndarray, optional
         (z, y, x) class values of the scan's label.
-
-    Yields
-    ------
-    float
-        Share of the work that is done.
 
     Returns
     -------

@@ -33,15 +33,6 @@ def store_maps(study: Study, run: str, maps: CaseMaps) -> None:
 def load_maps(study: Study, run: str, case: str) -> CaseMaps:
     """Read the maps that a run has of a case.
 
-    Parameters
-    ----------
-    study : Study
-        Open study.
-    run : str
-        Identifier of the run.
-    case : str
-        Name of the case.
-
     Raises
     ------
     StudyError

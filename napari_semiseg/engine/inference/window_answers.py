@@ -43,14 +43,10 @@ class WindowAnswers:
 
     Parameters
     ----------
-    method : Method
-        Trained method.
     image : ndarray
         (channels, z, y, x) normalised, on the model grid; may be memory-mapped.
     kinds : collection of str
         Which of `every_kind` are wanted besides the probabilities.
-    axis : int
-        The spatial axis to walk along.
 
     Attributes
     ----------

@@ -65,8 +65,6 @@ def blend(
 
     Parameters
     ----------
-    method : Method
-        Trained method.
     image : ndarray
         (channels, z, y, x) normalised, on the model grid; may be memory-mapped.
     kinds : collection of str
@@ -116,11 +114,6 @@ def slide(
     ----------
     method, image, kinds, overlap
         As for `blend`.
-
-    Yields
-    ------
-    float
-        Share of the windows that are done.
 
     Returns
     -------

@@ -85,8 +85,6 @@ def assemble(
 
     Parameters
     ----------
-    key : str
-        Of a method.
     plan, settings, machine
         What it is trained with, and where.
     fabric : Fabric, optional

@@ -142,12 +142,8 @@ class Method(ABC):
 
     Parameters
     ----------
-    plan : Plan
-        Network, patch, recipe.
     settings : MethodSettings
         The method's own hyper-parameters, an instance of its `Settings`.
-    fabric : Fabric
-        Devices, precision and backward passes go through it.
     """
 
     key: ClassVar[str]

@@ -38,8 +38,6 @@ class Discriminator(nn.Module):
         2 or 3.
     map_channels : int
         Channels of the map: C probabilities, or C − 1 signed distances.
-    image_channels : int
-        Channels of the image.
     filters : int, default 64
         Feature channels after the first halving, doubled at every further one.
     """

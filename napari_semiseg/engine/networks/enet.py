@@ -132,8 +132,6 @@ class ENet(nn.Module):
         ``"batch"`` in the paper.
     dropout : float, default 0.1
         Probability in the plain and asymmetric bottlenecks; a tenth of it in the others.
-    signed_distance_head : bool
-        Adds the tanh head.
 
     Raises
     ------

@@ -24,10 +24,6 @@ class Heads(nn.Module):
     ----------
     dimensions : int
         2 or 3.
-    features : int
-        Feature channels that come in.
-    classes : int
-        Classes with the background, C.
     signed_distance : bool
         Adds the head of C − 1 tanh channels.
     """

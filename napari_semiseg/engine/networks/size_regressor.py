@@ -72,12 +72,8 @@ class SizeRegressor(nn.Module):
     ----------
     dimensions : int
         2 or 3.
-    channels : int
-        Image channels.
     outputs : int
         Structures to measure, C − 1.
-    size : RegressorSize
-        Depth and width.
     """
 
     def __init__(self, dimensions: int, channels: int, outputs: int, size: RegressorSize) -> None:

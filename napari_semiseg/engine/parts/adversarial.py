@@ -25,8 +25,6 @@ class Adversary:
     ----------
     network : nn.Module
         Takes maps and images, gives two logits, `MADE` and `REAL`, for a crop or for each voxel.
-    fabric : Fabric
-        Devices, precision and backward passes go through it.
     learning_rate : float
         Constant, as in the papers' code.
     betas : tuple of float

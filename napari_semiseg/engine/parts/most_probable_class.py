@@ -12,8 +12,6 @@ def most_probable_class(scores: Tensor, axis: int = 1) -> Tensor:
     ----------
     scores : Tensor
         Probabilities or logits, (B, C, *spatial) where ``axis`` is 1.
-    axis : int
-        Where the classes are.
 
     Returns
     -------

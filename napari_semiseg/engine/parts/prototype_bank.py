@@ -20,8 +20,6 @@ class PrototypeBank:
 
     Parameters
     ----------
-    classes : int
-        Number of classes with the background, C.
     decay : float
         Weight of the past, 0…1; until then the mean is the plain one.
     """
@@ -78,10 +76,6 @@ def likeness_and_answer(
         (B, F, *small), interpolated to ``size`` as it were; exact, but never made.
     prototypes : ClassPrototypes
         One set for each image, or one for all.
-    scale : float
-        Factor on the cosine, the inverse of a temperature.
-    size : torch.Size
-        Spatial size of the result.
 
     Returns
     -------

@@ -163,8 +163,6 @@ def largest_components(labels: Tensor, classes: int) -> Tensor:
     ----------
     labels : Tensor
         (B, *spatial) int64 class indices; 255 stays as it is.
-    classes : int
-        Classes with the background, C.
 
     Returns
     -------

@@ -76,12 +76,8 @@ def signed_distance_target(
     ----------
     labels : Tensor
         (B, *spatial) class indices, 255 ignored.
-    classes : int
-        Number of classes with the background, C.
     spacing : sequence of float
         Voxel size of the spatial axes in mm.
-    options : SignedDistanceOptions
-        See there.
 
     Returns
     -------
@@ -100,11 +96,6 @@ def begin_signed_distance_target(
 
     Takes the same as `signed_distance_target`. Call it before the forward pass: an accelerator's
     labels are copied here, which waits for all that it still has to do.
-
-    Returns
-    -------
-    Future of Tensor
-        Its result is on the CPU.
     """
     return _WORKER.submit(_targets, labels.cpu().numpy(), classes, tuple(spacing), options)
 

@@ -48,8 +48,6 @@ def labelled_sizes(labels: Tensor, classes: int) -> Tensor:
     ----------
     labels : Tensor
         (B, *spatial) int64 class indices; ignored voxels belong to no class.
-    classes : int
-        Classes with the background, C.
 
     Returns
     -------

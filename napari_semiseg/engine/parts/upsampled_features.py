@@ -36,8 +36,6 @@ def interpolation_matrix(small: int, large: int, device: torch.device) -> Tensor
     ----------
     small, large : int
         Number of samples before and after, ``large >= small``.
-    device : torch.device
-        Where the matrix goes.
 
     Returns
     -------
@@ -96,8 +94,6 @@ def squared_norm_of_upsampled(features: Tensor, size: Sequence[int]) -> Tensor:
     ----------
     features : Tensor
         (B, F, *small).
-    size : sequence of int
-        Spatial size to interpolate to.
 
     Returns
     -------
@@ -134,8 +130,6 @@ def cosine_of_upsampled(features: Tensor, prototypes: Tensor, size: Sequence[int
         (B, F, *small).
     prototypes : Tensor
         (B, C, F) prototypes of their own for each image, or (1, C, F) for all.
-    size : sequence of int
-        Spatial size to interpolate to.
 
     Returns
     -------

@@ -120,8 +120,6 @@ def random_view(spatial: Sequence[int], planes: Sequence[Plane], flips: bool = T
 
     Parameters
     ----------
-    spatial : sequence of int
-        Size of the crop.
     planes : sequence of (int, int)
         Such as `AXIAL`.
     flips : bool

@@ -96,10 +96,6 @@ def measure_shapes(
     label : ndarray of int, shape (z, y, x)
         Class values of a whole case; of a label that is finished in some slices only, neither size
         nor place mean anything.
-    geometry : Geometry
-        Grid of the scan.
-    class_values : iterable of int
-        The classes to measure.
 
     Returns
     -------
@@ -125,10 +121,6 @@ def measure_answer(
     ----------
     prediction : ndarray of int, shape (z, y, x)
         Predicted class values.
-    geometry : Geometry
-        Grid of the scan.
-    class_values : iterable of int
-        All foreground classes of the study.
     uncertainty : ndarray or None
         (z, y, x) normalised entropy, 0…1.
     disagreement : ndarray or None

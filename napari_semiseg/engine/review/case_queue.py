@@ -61,8 +61,6 @@ def queue_cases(
 
     Parameters
     ----------
-    study : Study
-        Open study.
     run : str, optional
         Identifier of the run; the newest with a checkpoint by default.
     cases : sequence of str, optional
@@ -70,11 +68,6 @@ def queue_cases(
         out and whose label the run did not learn from.
     other_run : str, optional
         A run whose predictions to compare with, where it has some.
-
-    Yields
-    ------
-    MeasuringAnswer
-        Progress.
 
     Returns
     -------

@@ -63,8 +63,6 @@ def voxel_doubt(
         (z, y, x) normalised entropy, 0…1.
     disagreement : ndarray or None
         (z, y, x) how far two answers lie apart, 0…1.
-    classes : int
-        Number of classes with the background.
 
     Returns
     -------

@@ -113,22 +113,14 @@ def find_regions(
     ----------
     prediction : ndarray of int, shape (z, y, x)
         Predicted class values.
-    geometry : Geometry
-        Grid of the scan.
     class_values : iterable of int
         The classes to look at, 0 being background; voxels that touch at a corner are connected.
     uncertainty : ndarray or None
         (z, y, x) in 0…1; certainty is 1 − uncertainty.
     least_certainty : float
         Voxels below this certainty are in no region, 0…1.
-    smallest_ml : float
-        Smaller regions are left out.
     among : ndarray of bool or None
         (z, y, x) voxels to look at, such as those that nobody has decided on; None takes all.
-
-    Returns
-    -------
-    Regions
 
     Raises
     ------

@@ -109,8 +109,6 @@ def suggest_cases(
 
     Parameters
     ----------
-    study : Study
-        Open study.
     run : str, optional
         Identifier; the newest with a checkpoint by default.
     count : int
@@ -121,11 +119,6 @@ def suggest_cases(
         0, 1 or 2: the slices lie across z, y or x; by default across the coarsest axis of each scan.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-
-    Yields
-    ------
-    LookingAtCase
-        Progress.
 
     Returns
     -------
@@ -285,8 +278,6 @@ def unsure_of(maps: CaseMaps, class_values: Sequence[int]) -> float:
 
     Parameters
     ----------
-    maps : CaseMaps
-        With the uncertainty.
     class_values : sequence of int
         The foreground classes; those that are not marked say nothing.
 

@@ -108,10 +108,6 @@ class BatchSampler:
         Patch, augmentation and share of foreground crops.
     seed : int
         With the streams' positions, decides every draw.
-    device : torch.device
-        Where the batch goes.
-    positions, hidden_labels : bool
-        Fill these optional fields of the batch.
     process, processes : int
         Which of how many samplers this is that share the streams: each draws what one alone would draw
         in one of as many draws after one another.

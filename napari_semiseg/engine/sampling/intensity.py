@@ -16,8 +16,6 @@ def normalise(voxels: np.ndarray, how: Normalisation) -> np.ndarray:
     ----------
     voxels : ndarray
         (channels, z, y, x) in the scan's units, any numeric type.
-    how : Normalisation
-        From the plan.
 
     Returns
     -------

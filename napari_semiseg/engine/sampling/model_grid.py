@@ -157,8 +157,6 @@ class ModelGrid:
         ----------
         label : ndarray
             Class indices 0…classes − 1; all other values are ignored voxels.
-        classes : int
-            Number of classes with the background.
 
         Returns
         -------
@@ -235,11 +233,6 @@ class WayBack:
         maps : ndarray
             (channels, rows, ., .) of the model grid with its slice axis first; all rows come in
             order, as many at a time as the caller likes.
-
-        Yields
-        ------
-        Slab
-            The next slices of the scan.
         """
         first = self._arrived - (self._begun is not None)
         self._arrived += maps.shape[1]

@@ -23,10 +23,6 @@ def model_image(voxels: np.ndarray, plan: Plan, grid: ModelGrid) -> np.ndarray:
     ----------
     voxels : ndarray
         (channels, z, y, x) in the scan's units, any numeric type; may be a memory map.
-    plan : Plan
-        Normalisation.
-    grid : ModelGrid
-        Of this scan.
 
     Returns
     -------
@@ -45,8 +41,6 @@ def fixed_normalisation(voxels: np.ndarray, how: Normalisation) -> Normalisation
     ----------
     voxels : ndarray
         (channels, z, y, x) of the whole scan.
-    how : Normalisation
-        From the plan.
 
     Returns
     -------

@@ -93,14 +93,10 @@ def grid(
 
     Parameters
     ----------
-    methods : sequence of str
-        Keys of methods.
     presets : sequence of {"modern", "paper"}
         Each method is trained with each of them.
     seeds : sequence of int
         And with each seed.
-    shared : TrainingSettings
-        Budget, device and plan overrides of all runs.
     """
     runs: list[TrainingSettings] = []
     for preset in presets:
@@ -120,8 +116,6 @@ def compare(
 
     Parameters
     ----------
-    study : Study
-        With labelled and held-out cases.
     runs : sequence of TrainingSettings
         As `grid` gives them.
 
@@ -177,10 +171,6 @@ def find_run(
 
     Parameters
     ----------
-    study : Study
-        Open study.
-    settings : TrainingSettings
-        What is looked for.
     problems : list of str, optional
         Is given a sentence for each run that would do, but whose checkpoint cannot be read.
     """

@@ -176,19 +176,7 @@ def _difference(difference: Difference | None) -> str:
 def markdown(
     measured: Sequence[Measured], class_names: Mapping[int, str], command: str, about: str
 ) -> str:
-    """Write all tables of a comparison: one for each preset and budget.
-
-    Parameters
-    ----------
-    measured : sequence of Measured
-        Runs, of any presets and budgets.
-    class_names : mapping of int to str
-        Names of the class values.
-    command : str
-        What to type to make them again.
-    about : str
-        Scans, labels and machine, in one paragraph.
-    """
+    """Write all tables of a comparison: one for each preset and budget."""
     tables: dict[str, list[Measured]] = {}
     for each in measured:
         tables.setdefault(_heading(each.settings), []).append(each)

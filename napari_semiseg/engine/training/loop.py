@@ -67,10 +67,6 @@ def train(
     ----------
     study : Study
         Open study; labels are read as they are when training starts.
-    settings : TrainingSettings
-        Method, preset, budget.
-    resume : str, optional
-        Identifier of a stopped run to continue.
 
     Yields
     ------

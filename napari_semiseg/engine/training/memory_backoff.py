@@ -31,8 +31,6 @@ def step_within_memory(work: Work) -> Generator[Event, None, None]:
     ------
     Warned
         Before each new attempt: what is less now.
-    Progress
-        In the end.
 
     Raises
     ------

@@ -49,8 +49,6 @@ def plan_for_weights(planned: Plan, former: Plan, settings: TrainingSettings) ->
     ----------
     planned : Plan
         What would be planned without them.
-    former : Plan
-        What the weights were trained with.
     settings : TrainingSettings
         Names the run, and what the user has set by hand.
 

@@ -194,11 +194,6 @@ def is_usable_affine(affine: np.ndarray) -> bool:
 def describe_difference(label: Geometry, scan: Geometry) -> str | None:
     """Say in which property the grid of a label differs from that of its scan.
 
-    Parameters
-    ----------
-    label, scan : Geometry
-        The two grids.
-
     Returns
     -------
     str or None

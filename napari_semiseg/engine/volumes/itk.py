@@ -26,8 +26,6 @@ def read_itk(path: Path, file_type: str) -> tuple[np.ndarray, Geometry, dict[str
     path : Path
         A file with 2 or 3 dimensions and any number of components, or with a fourth dimension of
         channels.
-    file_type : str
-        What a problem calls the file.
 
     Returns
     -------

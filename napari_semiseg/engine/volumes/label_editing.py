@@ -78,8 +78,6 @@ def interpolate_between_slices(
     ----------
     label : ndarray of int, shape (z, y, x)
         Class values; left as it is.
-    class_value : int
-        The class.
     axis : int
         0, 1 or 2: the slices lie along z, y or x.
     spacing : sequence of float
@@ -145,8 +143,6 @@ def fill_holes(
     ----------
     label : ndarray of int, shape (z, y, x)
         Class values; left as it is.
-    class_value : int
-        The class.
     axis : int or None
         Fill what is enclosed within each slice along z, y or x (0, 1 or 2); None fills what is
         enclosed in 3D.

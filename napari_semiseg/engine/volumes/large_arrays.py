@@ -30,13 +30,6 @@ SLAB_VOXELS = 8_000_000
 def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.ndarray:
     """Make an array of zeros, in memory or, when it is large, in a file that goes with the array.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Extents.
-    dtype : data type
-        Of NumPy.
-
     Returns
     -------
     ndarray
@@ -94,10 +87,6 @@ def slabs(shape: tuple[int, ...], axis: int = 0, numbers: int = SLAB_VOXELS) -> 
 
     Parameters
     ----------
-    shape : tuple of int
-        Extents of the array.
-    axis : int
-        The axis to cut.
     numbers : int
         Bound for one part; a part has at least one row all the same.
     """

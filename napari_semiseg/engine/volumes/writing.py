@@ -84,8 +84,6 @@ def write_map(path: str | Path, voxels: np.ndarray, geometry: Geometry) -> None:
         Where to write; the ending, one of `writable_endings`, decides the format.
     voxels : ndarray, shape (z, y, x) or (channels, z, y, x)
         The map; NIfTI files get channels as the last of four dimensions.
-    geometry : Geometry
-        Grid of the scan.
 
     Raises
     ------

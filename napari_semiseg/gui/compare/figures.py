@@ -141,17 +141,11 @@ def compare_runs(study: Study, chosen: Sequence[str] | None, yardstick: str | No
 
     Parameters
     ----------
-    study : Study
-        Open study.
     chosen : sequence of str or None
         Identifiers, as many as there are `LETTERS` at most; None takes the newest run that can be
         compared with its supervised twin, else the two newest that were measured.
     yardstick : str or None
         Identifier of the run to compare with; None compares each with its supervised twin.
-
-    Returns
-    -------
-    Comparison
     """
     held_out = [case for case in study.held_out_cases() if case.is_reference]
     runs = study.runs()

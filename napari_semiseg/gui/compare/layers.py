@@ -41,14 +41,10 @@ def comparison_cells(
 
     Parameters
     ----------
-    pair : Pair
-        What the runs predict.
     letters : sequence of int
         Number of each run's letter and colour.
     names : sequence of str
         What each run is called.
-    classes : sequence of ClassInfo
-        Classes of the study.
     disagreement : bool
         Whether the differences show.
     side_by_side : bool

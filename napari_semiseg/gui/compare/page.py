@@ -61,10 +61,6 @@ class ComparePage(QWidget):
 
     Parameters
     ----------
-    open_study : OpenStudy
-        The study whose runs are compared.
-    comparing : ComparingRuns
-        The comparison.
     is_training : callable
         Whether a run is being trained.
     """

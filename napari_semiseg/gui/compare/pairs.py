@@ -72,16 +72,6 @@ class Pair:
 def measure_runs(study: Study, runs: Sequence[str]) -> Generator[JobStep, None, int]:
     """Measure runs on the held-out cases and record the figures.
 
-    Yields
-    ------
-    JobStep
-        Progress.
-
-    Returns
-    -------
-    int
-        Number of runs measured.
-
     Raises
     ------
     StudyError
@@ -114,23 +104,8 @@ def read_pair(
 
     Parameters
     ----------
-    study : Study
-        Open study.
-    name : str
-        Name of the case.
-    runs : tuple of str
-        Identifiers.
     structure : int or None
         Class value whose differences are wanted; None compares all.
-
-    Yields
-    ------
-    JobStep
-        Progress of predicting.
-
-    Returns
-    -------
-    Pair
     """
     first = yield from _prediction(study, study.run(runs[0]), name)
     second = yield from _prediction(study, study.run(runs[1]), name)
@@ -162,8 +137,6 @@ def differences_of(
 
     Parameters
     ----------
-    case : Case
-        The scan.
     predictions : tuple of ndarray
         (z, y, x) class values.
     structure : int or None
@@ -183,22 +156,7 @@ def differences_of(
 
 
 def save_comparison(study: Study, comparison: Comparison, path: Path) -> tuple[Path, Path]:
-    """Write the table of a comparison as Markdown and as CSV.
-
-    Parameters
-    ----------
-    study : Study
-        Open study.
-    comparison : Comparison
-        What to write.
-    path : Path
-        Where, with either suffix or none.
-
-    Returns
-    -------
-    tuple of Path
-        The Markdown file and the CSV file.
-    """
+    """Write the table of a comparison as Markdown and as CSV."""
     columns = comparison.measured
     names = {info.value: info.name for info in study.classes}
     runs = [

@@ -70,8 +70,6 @@ class RunList(QTableWidget):
 
         Parameters
         ----------
-        comparison : Comparison or None
-            The runs, and those that are compared.
         classes : sequence of ClassInfo
             Classes of the study, for what a run's line tells when it is pointed at.
         """
@@ -173,8 +171,6 @@ class FigureTable(QTableWidget):
 
         Parameters
         ----------
-        columns : sequence of Column
-            The runs.
         classes : sequence of ClassInfo
             Classes of the study; each has a row for its Dice.
         structure : int or None

@@ -29,11 +29,6 @@ def write_labels(path: str, data: Any, attributes: Mapping[str, Any]) -> list[st
         The layer's attributes as napari gives them; ``metadata["semiseg"]["geometry"]`` is the grid
         and ``features`` the names of the classes.
 
-    Returns
-    -------
-    list of str
-        The path that was written.
-
     Raises
     ------
     GeometryMismatch

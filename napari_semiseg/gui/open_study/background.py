@@ -61,8 +61,6 @@ class BackgroundWork:
 
     Parameters
     ----------
-    errand : _Errand
-        The work.
     done, failed, progress : callable
         As for `run_in_background`.
     """
@@ -122,19 +120,12 @@ def run_in_background(
     ----------
     work : callable
         A function, or a function that returns a generator; touches neither viewer nor widgets.
-    *arguments
-        What to call it with.
     done : callable
         Called with what the work returns.
     failed : callable
         Called with one sentence in place of ``done`` where the work raised.
     progress : callable, optional
         Called with every value that the generator yields.
-
-    Returns
-    -------
-    BackgroundWork
-        To cancel it.
     """
     errand = _Errand(work, arguments)
     handle = BackgroundWork(errand, done, failed, progress)

@@ -51,10 +51,6 @@ class MoreMaps(QPushButton):
 
         Parameters
         ----------
-        maps : mapping of str to NativeMap
-            What can be shown, by kind.
-        wanted : collection of str
-            Kinds that show.
         reason : str or None
             Why there are none; None where there are some.
         """

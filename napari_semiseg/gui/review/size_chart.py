@@ -126,15 +126,7 @@ class SizeChart(QWidget):
         self._draw()
 
     def show_profile(self, profile: SizeProfile | None, classes: Sequence[ClassInfo]) -> None:
-        """Show the sizes of a scan, or with None that there are none.
-
-        Parameters
-        ----------
-        profile : SizeProfile or None
-            What to show.
-        classes : sequence of ClassInfo
-            Classes of the study, for names and colours.
-        """
+        """Show the sizes of a scan, or with None that there are none."""
         chosen = self.structure.currentData()
         self._profile, self._classes = profile, {info.value: info for info in classes}
         self._slice = None

@@ -58,15 +58,6 @@ def has_true_sizes(case: Case) -> bool:
 def measure_sizes(study: Study, run: str, name: str) -> Generator[float | None, None, SizeProfile]:
     """Measure the sizes in a scan with the model of a run.
 
-    Parameters
-    ----------
-    study : Study
-        Open study.
-    run : str
-        Identifier.
-    name : str
-        Name of the case.
-
     Yields
     ------
     float or None

@@ -56,15 +56,7 @@ class ScanMending(QWidget):
         self.hide()
 
     def show_case(self, name: str | None, busy: str | None) -> None:
-        """Show what is wrong with a scan.
-
-        Parameters
-        ----------
-        name : str or None
-            Name of the selected case.
-        busy : str or None
-            Why nothing can be changed at the moment.
-        """
+        """Show what is wrong with a scan."""
         overview = None if name is None else self._overview.cases.get(name)
         findings = () if overview is None else overview.findings
         self.sentence.setText("\n".join(finding.sentence for finding in findings))

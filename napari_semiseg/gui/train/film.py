@@ -89,8 +89,6 @@ class Film:
     ----------
     most_a_case : int
         Snapshots of one case, at least 2.
-    most_bytes : int
-        Of all snapshots together.
     """
 
     def __init__(self, most_a_case: int = MOST_A_CASE, most_bytes: int = MOST_BYTES) -> None:

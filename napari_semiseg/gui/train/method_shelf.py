@@ -44,8 +44,6 @@ def shelves(methods: Mapping[str, type[Method]], wanted: str = "") -> list[Shelf
 
     Parameters
     ----------
-    methods : mapping of str to type of Method
-        All that can be chosen.
     wanted : str
         Words to look for; empty finds all, and then the recommended few come first.
     """

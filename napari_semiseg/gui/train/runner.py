@@ -185,12 +185,6 @@ class TrainingWorker(QObject):
         ----------
         study_path : str or Path
             Folder of the study; the thread opens it for itself.
-        settings : TrainingSettings
-            What to train.
-        resume : str or None
-            Identifier of a stopped run to continue.
-        shown_case : str or None
-            Case to preview.
         trainer : callable, optional
             In place of `napari_semiseg.engine.training.loop.train`, with the same signature.
 

@@ -149,15 +149,7 @@ class TrainingDesk:
     # verbs
 
     def start(self, settings: TrainingSettings, resume: str | None = None) -> None:
-        """Save what was painted, then train.
-
-        Parameters
-        ----------
-        settings : TrainingSettings
-            What to train.
-        resume : str or None
-            Identifier of a stopped run to continue.
-        """
+        """Save what was painted, then train."""
         study = self._open.study
         if study is None or self.active:
             return
@@ -194,14 +186,8 @@ class TrainingDesk:
 
         Parameters
         ----------
-        run : Run
-            The earlier run.
         minutes : float
             How long.
-        seed : int
-            Of the new run.
-        device : str
-            Where to train.
         """
         settings = self._settings_of(run)
         new = {"start_from": run.identifier, "minutes": minutes, "steps": None}

@@ -56,13 +56,7 @@ def map_colormap(description: NativeMap) -> Colormap:
 
 
 def class_colormap(classes: Iterable[ClassInfo]) -> DirectLabelColormap:
-    """Return the colour table of a study's classes; background and unknown values are transparent.
-
-    Parameters
-    ----------
-    classes : iterable of ClassInfo
-        Classes of the study.
-    """
+    """Return the colour table of a study's classes; background and unknown values are transparent."""
     from napari.utils.colormaps import DirectLabelColormap
 
     colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
@@ -72,11 +66,6 @@ def class_colormap(classes: Iterable[ClassInfo]) -> DirectLabelColormap:
 
 def class_features(classes: Iterable[ClassInfo]) -> dict[str, list[Any]]:
     """Return the feature table by which napari's status bar names the class under the pointer.
-
-    Parameters
-    ----------
-    classes : iterable of ClassInfo
-        Classes of the study.
 
     Returns
     -------

@@ -26,8 +26,6 @@ class ComparisonStack:
 
     Parameters
     ----------
-    stack : LayerStack
-        The layers of the viewer.
     split : SplitView
         The canvas, which can be divided.
     later : callable

@@ -65,8 +65,6 @@ def tag(kind: str, case: str, geometry: Geometry, **more: Any) -> dict[str, Any]
     ----------
     kind : str
         ``"scan"``, ``"label"`` or one of the map kinds.
-    case : str
-        Name of the case.
     geometry : Geometry
         Grid of the scan; kept as a dict that `Geometry.from_dict` takes.
     **more
@@ -90,8 +88,6 @@ def scan_layers(name: str, volume: Volume) -> list[LayerData]:
     ----------
     name : str
         Name of the case; the channels of a scan with several add theirs.
-    volume : Volume
-        The scan.
     """
     several = len(volume.voxels) > 1
     return [
@@ -121,14 +117,8 @@ def label_layer(
 
     Parameters
     ----------
-    name : str
-        Name of the case.
     voxels : ndarray, shape (z, y, x), or None
         Class values; copied, so that painting never writes into it. None starts an empty label.
-    geometry : Geometry
-        Grid of the scan.
-    classes : sequence of ClassInfo
-        Classes of the study.
     """
     label = np.zeros(geometry.shape, np.uint8) if voxels is None else np.array(voxels)
     return (

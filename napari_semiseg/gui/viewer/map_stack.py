@@ -28,8 +28,6 @@ class MapStack:
 
     Parameters
     ----------
-    stack : LayerStack
-        The layers of the viewer.
     later : callable
         Has the next map put in when the event loop comes round.
     arrived : callable

@@ -188,10 +188,6 @@ class MapsOnShow:
 
         Parameters
         ----------
-        maps : CaseMaps
-            Of the case on the screen.
-        step : int
-            Training step of the weights.
         asked_for : bool
             Whether the user asked for them, however soon after the last ones.
         """
