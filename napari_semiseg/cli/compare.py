@@ -1,7 +1,6 @@
 """The verb `compare` of the command line: its options, its progress, and its tables.
 
-Called by the command in `cli`. Engine imports are inside the functions, so that ``--help`` stays
-instant.
+Engine imports are inside the functions, so that ``--help`` stays instant.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """How the command line talks: tables and progress for people, one JSON object for scripts.
 
 With ``--json`` exactly one object goes to standard output and everything else to standard error.
-Used by the commands in `cli` only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The main job on the shipped sample data: study, labels, training, maps, and a picture of them.
 
-Called by `napari-semiseg demo`. The same verbs as everywhere; nothing here is made for the demo but
-the picture.
+The same verbs as everywhere; nothing here is made for the demo but the picture.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The long verbs of the command line with their progress bars, and the tables that they print.
 
-Called by the commands in `cli` and by the demo. Engine imports are inside the functions, so that
-``--help`` stays instant.
+Engine imports are inside the functions, so that ``--help`` stays instant.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A method as the project runs it and the same method in plain PyTorch, on the same crops.
 
 The plain twin has the method's own class and mathematics: float32, contiguous tensors, and none of
-the fast paths that depend on the precision of the device. Used by the sections on training.
+the fast paths that depend on the precision of the device.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A run measured on the cases that it never saw.
 
 Held-out cases are locked: no training, no validation, no choice of a checkpoint reads them. The last
-checkpoint of the run is measured, on the scans' own grids, in mm. Called by the command line, the
-desk and comparisons.
+checkpoint of the run is measured, on the scans' own grids, in mm.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The weighted sums of windows that overlap, for the few rows that windows still reach.
 
 Windows come row by row along the first axis. What is finished leaves; what remains moves up, so that
-memory does not grow with the scan. Used by the sliding window only.
+memory does not grow with the scan.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 All maps of a few slices are interpolated together; of the probabilities only the most probable class
 stays. No map of all classes is ever held but the ones that are wanted, and those lie in files where
-they are large. Used by prediction.
+they are large.
 """
 
 from __future__ import annotations

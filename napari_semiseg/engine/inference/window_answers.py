@@ -1,7 +1,6 @@
 """What a method says about windows of a scan: cut, asked, and gathered into one stack of channels.
 
-Where the device has too little memory for a batch of windows, halves of it are asked. Used by the
-sliding window only.
+Where the device has too little memory for a batch of windows, halves of it are asked.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 A checkpoint is one file that holds the method's key, its settings, its plan and its state: enough to
 predict without the study that it was trained on. Written atomically; read without unpickling code.
-Used by training and inference.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The layers that turn a trunk's features into answers, and the shape of every network's output.
 
 Every network of the catalogue returns a `NetworkOutput`, so that a method never asks which trunk it
-has. Called by the trunks in this room only.
+has.
 """
 
 from __future__ import annotations

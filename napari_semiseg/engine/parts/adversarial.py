@@ -1,8 +1,7 @@
 """A discriminator and its optimiser, and the two losses of the game with a segmenter (spec §7.9).
 
 The segmenter wants its maps to pass for real and must not change the discriminator on the way; the
-discriminator wants to tell real from made and must not change the segmenter. Used by DAN, SASSNet
-and ASDNet.
+discriminator wants to tell real from made and must not change the segmenter.
 """
 
 from __future__ import annotations

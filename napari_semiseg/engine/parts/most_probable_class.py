@@ -1,4 +1,4 @@
-"""Which class is the most probable one (called by every part and method that needs hard answers)."""
+"""Which class is the most probable one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Running means of class prototypes over training, and maps of the likeness to them (spec §4.9, §6.4).
 
 Prototypes of one step come from few crops and live for one step. Their running mean is what is left
-at inference of crops that are no longer there. Called by methods that learn from prototypes.
+at inference of crops that are no longer there.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Prototypes are mean features under a mask; a voxel's class probabilities are the softmax of its scaled
 cosines to them. A class without a voxel has no prototype: it takes no part, and voxels of it are not
-scored. Called by methods that learn from prototypes.
+scored.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Hard labels that a network gives to crops without labels, and what learning from them costs.
 
 A label that is not believed is 255, the index that every loss of the project ignores (spec §6.1,
-§7.16). Called by reciprocal learning and by the pseudo-labelling methods.
+§7.16).
 """
 
 from __future__ import annotations

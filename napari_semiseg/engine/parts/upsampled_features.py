@@ -12,9 +12,9 @@ gradients. With the linear interpolation :math:`U` along each axis and low-resol
     \lVert (UF)(x) \rVert^2 = \sum_{\delta \in \{-1,0,1\}^d} \sum_j
         U(x,j)\, U(x,j+\delta)\; F(j) \cdot F(j+\delta) .
 
-The last holds because a voxel lies between two neighbours along each axis. It turns the norm into
-the interpolation of 14 one-channel maps in 3D (5 in 2D; opposite offsets give the same), whatever
-:math:`D` is. Called by methods that compare prototypes.
+The last holds because a voxel lies between two neighbours along each axis. It turns the norm into the
+interpolation of 14 one-channel maps in 3D (5 in 2D; opposite offsets give the same), whatever
+:math:`D` is.
 """
 
 from __future__ import annotations

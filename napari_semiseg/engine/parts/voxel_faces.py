@@ -1,8 +1,4 @@
-"""Distances between two sets of voxels, to centres or to the faces between them (spec §4.7).
-
-Called by the signed distance with the inside and the outside of a structure; voxels in neither set
-bound nothing.
-"""
+"""Distances between two sets of voxels, to centres or to the faces between them (spec §4.7)."""
 
 from __future__ import annotations
 

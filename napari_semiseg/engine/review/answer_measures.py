@@ -1,8 +1,7 @@
 """What can be measured of an answer without knowing the truth: size, pieces, place, doubt, agreement.
 
-The same sizes, pieces and places are measured of the labels that people made, so that an answer can be
-held against them. Every measure is of one class of one case. Called by the review queue on a worker's
-thread; each class is measured within its own box, so that large scans cost little.
+The same sizes, pieces and places are measured of the labels that people made, so that an answer can
+be held against them. Every measure is of one class of one case.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """What to label next: the scans of which the model is unsure and that look unlike those it has seen.
 
-A scan scores by how unsure the run's answer is, as its rank among the scans, times how far it lies from
-the nearest labelled or already suggested scan, by the features of the network that answers. Each comes
-with its neediest slices and the reason in words. Called by the desk and the command line on a worker's
-thread; a generator that may be left at any yield and that keeps what it has measured.
+A scan scores by how unsure the run's answer is, as its rank among the scans, times how far it lies
+from the nearest labelled or already suggested scan, by the features of the network that answers. Each
+comes with its neediest slices and the reason in words.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Random changes of crops: geometric ones while the crop is cut, intensity ones on the batch.
 
 Every random number comes from the generator that is passed in, so that a step of training is a pure
-function of the seed and the step. Called by the batch sampler on the worker's thread.
+function of the seed and the step.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Batches of labelled and unlabelled crops, reproducible from the seed and the step.
 
-Two endless streams go through shuffled passes of the labelled and of the unlabelled cases. Where
-the streams stand is the sampler's whole state, so that a resumed run draws what the interrupted one
-would have drawn. Used by the training loop on the worker's thread.
+Two endless streams go through shuffled passes of the labelled and of the unlabelled cases. Where the
+streams stand is the sampler's whole state, so that a resumed run draws what the interrupted one would
+have drawn.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Intensity normalisation: from scanner units to network inputs (called by the cache and inference)."""
+"""Intensity normalisation: from scanner units to network inputs."""
 
 from __future__ import annotations
 

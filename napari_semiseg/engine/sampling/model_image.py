@@ -1,7 +1,7 @@
 """A scan as the network sees it, normalised and on the model grid, made in bounded memory.
 
 What normalisation has to know of the whole scan is measured first, in one pass over slabs; each slab
-is then normalised and resampled alone. Called by inference, on the worker's thread.
+is then normalised and resampled alone.
 """
 
 from __future__ import annotations

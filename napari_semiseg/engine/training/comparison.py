@@ -2,7 +2,7 @@
 
 A comparison is a grid of runs in one study. Runs that are there already with the same settings and
 labels are taken as they are, so that a comparison that was interrupted goes on where it stood and one
-more method costs one more run. Called by the command line; a generator of events like `train`.
+more method costs one more run.
 """
 
 from __future__ import annotations

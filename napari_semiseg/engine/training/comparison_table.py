@@ -1,7 +1,7 @@
 """The tables of a comparison, as Markdown that can be committed beside the command that made it.
 
-Only the part between two marks of a file is written anew, so that what people wrote about the
-figures stays. Called by the command line.
+Only the part between two marks of a file is written anew, so that what people wrote about the figures
+stays.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Only networks are taken over. Optimiser, schedule, budget and everything that a method remembers of
 the earlier run begin anew, for the labels are other ones now. What the weights depend on (voxel size,
-patch, intensities, network) stays as it was; what a recipe decides may change. Used by preparation.
+patch, intensities, network) stays as it was; what a recipe decides may change.
 """
 
 from __future__ import annotations

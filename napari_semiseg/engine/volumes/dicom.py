@@ -1,8 +1,7 @@
 """DICOM series in: which files belong together, and whether they make an even volume.
 
 Headers and pixels are read by the GDCM reader inside SimpleITK, slice by slice, with the rescale
-applied; positions come from ImagePositionPatient alone. Called by reading and by the search for
-scans, on any thread.
+applied; positions come from ImagePositionPatient alone.
 """
 
 from __future__ import annotations

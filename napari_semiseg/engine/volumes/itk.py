@@ -1,7 +1,7 @@
 """NRRD and MetaImage in and out through SimpleITK, between ITK's LPS and our RAS world.
 
-Called by reading and writing, on any thread. An image's array is always copied out: a view of a
-temporary ITK image points to memory that is already gone.
+An image's array is always copied out: a view of a temporary ITK image points to memory that is
+already gone.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 A scan, its image on the model grid and its maps are made slab by slab. Where such an array is small
 it is an ordinary one; else it is a memory-mapped file that vanishes with its last view. Pages of the
 file that were touched count as memory of the process until `release` gives them back, so whoever
-walks through an array calls it after each slab. Called by reading, sampling and inference, on any
-thread.
+walks through an array calls it after each slab.
 """
 
 from __future__ import annotations

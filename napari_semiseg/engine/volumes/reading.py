@@ -1,8 +1,7 @@
 """Scans and labels from disk, each on its own grid, checked before anybody works with them.
 
-Called by the study, by imports and by the command line, on any thread. Large NIfTI scans are read slab
-by slab into a temporary file, others whole into memory. Every problem of a file is one sentence with
-its path.
+Large NIfTI scans are read slab by slab into a temporary file, others whole into memory. Every problem
+of a file is one sentence with its path.
 """
 
 from __future__ import annotations

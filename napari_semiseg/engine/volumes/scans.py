@@ -1,7 +1,6 @@
 """Scans on disk before they are read: what belongs together, and under which name.
 
-`find_scans` turns files and folders that a user picked into one `ScanSource` a scan. Called by the
-study (adding scans) and by reading; reads DICOM headers, but no voxels.
+`find_scans` turns files and folders that a user picked into one `ScanSource` a scan.
 """
 
 from __future__ import annotations

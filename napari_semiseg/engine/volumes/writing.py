@@ -1,7 +1,7 @@
 """Labels and maps to disk, on the native grid of their scan, whole or not at all.
 
-A file is written beside its place and moved there when it is complete, so that a full disk or a
-crash leaves the old one. Called by exports of the study and by the command line, on any thread.
+A file is written beside its place and moved there when it is complete, so that a full disk or a crash
+leaves the old one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Which way up a scan is shown: radiological convention, from the scan's own orientation.
 
 Anterior and superior point up, the patient's left is on the right, and in 3D nothing is mirrored.
-Only the camera turns; voxels and layers stay as they are. Called by `layers`, `slice_progress` and
-the linked views, on the main thread.
+Only the camera turns; voxels and layers stay as they are.
 """
 
 from __future__ import annotations

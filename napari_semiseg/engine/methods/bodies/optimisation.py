@@ -1,4 +1,4 @@
-"""Optimisers and their schedules as a recipe asks for them (called by the methods)."""
+"""Optimisers and their schedules as a recipe asks for them."""
 
 from __future__ import annotations
 
