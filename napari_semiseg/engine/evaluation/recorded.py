@@ -48,7 +48,7 @@ def record_case(study: Study, run: Run, case: Case, metrics: CaseMetrics) -> Non
         The figures.
     """
     measured_with = {_LABEL: case.label_hash, _TRAINED: run.finished}
-    study.record_metrics(run.identifier, case.name, metrics.to_dict() | measured_with)
+    study.runs.record_metrics(run.identifier, case.name, metrics.to_dict() | measured_with)
 
 
 def recorded_metrics(study: Study, run: Run, cases: Iterable[Case]) -> RecordedMetrics:
@@ -65,7 +65,7 @@ def recorded_metrics(study: Study, run: Run, cases: Iterable[Case]) -> RecordedM
     cases : iterable of Case
         As they are now.
     """
-    stored = study.metrics(run)
+    stored = study.runs.metrics(run)
     current: dict[str, CaseMetrics] = {}
     outdated = []
     for case in cases:

@@ -23,7 +23,7 @@ def store_maps(study: Study, run: str, maps: CaseMaps) -> None:
         attributes = {"source": maps.uncertainty_source} if kind == "uncertainty" else {}
         if kind in maps.native:
             attributes = asdict(maps.native[kind].description)
-        study.save_map(run, maps.case, kind, array, **attributes)
+        study.runs.maps.save(run, maps.case, kind, array, **attributes)
     if study.case(maps.case).state in (CaseState.UNLABELLED, CaseState.REJECTED):
         study.mark(maps.case, CaseState.PREDICTED)
 
@@ -45,8 +45,10 @@ def load_maps(study: Study, run: str, case: str) -> CaseMaps:
     StudyError
         The run has no prediction of the case.
     """
-    stored = {kind: study.load_map(run, case, kind) for kind in study.maps(run, case)}
-    stored["prediction"] = study.load_map(run, case, "prediction")
+    stored = {
+        kind: study.runs.maps.load(run, case, kind) for kind in study.runs.maps.kinds(run, case)
+    }
+    stored["prediction"] = study.runs.maps.load(run, case, "prediction")
     shared = {kind: _read(stored[kind]) for kind in MAP_KINDS if kind in stored}
     source = stored["uncertainty"].attributes.get("source", "") if "uncertainty" in stored else ""
     return CaseMaps(

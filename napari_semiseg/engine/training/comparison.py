@@ -164,11 +164,11 @@ def find_run(study: Study, settings: TrainingSettings) -> Run | None:
     Of the method's own settings, and of the plan that it wants, those count that it really had: a run
     from before a default changed is another one, and so is one that went on with another budget.
     """
-    labels = study.label_snapshot_hash()
+    labels = study.labels.snapshot_hash()
     unlabelled = {case.name for case in study.unlabelled_cases()}
     wanted = _apart_from_the_method(settings)
     own = settings_of(method_of(settings.method), settings.method_settings).model_dump(mode="json")
-    for run in reversed(study.runs()):
+    for run in reversed(study.runs.all()):
         usable = run.status == "finished" and run.has_checkpoint
         usable = usable and not run.details.get(BUDGET_CHANGED)
         usable = usable and run.label_hash == labels and set(run.unlabelled) == unlabelled
