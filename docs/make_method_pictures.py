@@ -56,7 +56,7 @@ def main() -> None:
 def runs_of(folder: Path, methods: list[str] | None) -> dict[str, str]:
     """Return the newest finished run of each method by its key."""
     with Study.open(folder) as study:
-        runs = {run.method: run.identifier for run in study.runs() if run.status == "finished"}
+        runs = {run.method: run.identifier for run in study.runs.all() if run.status == "finished"}
     wanted = runs if methods is None else {key: runs[key] for key in methods}
     return dict(sorted(wanted.items(), key=lambda item: item[1]))  # the desk shows the newest one
 

@@ -62,7 +62,7 @@ def test_a_method_from_outside_is_listed_trained_measured_and_predicts(installed
     trained = run("train", study.path, "--method", "mirror-agreement", "--steps", 4,
                   "--set", "weight=0.5", *TINY)  # fmt: skip
     assert trained["status"] == "finished"
-    assert study.run(trained["run"]).settings["training"]["method_settings"] == {"weight": 0.5}
+    assert study.runs.get(trained["run"]).settings["training"]["method_settings"] == {"weight": 0.5}
     assert run("evaluate", study.path)["run"] == trained["run"]
     maps = run("predict", study.path, "--out", tmp_path / "maps", "--cases", "case_02")
     kinds = {"prediction", "uncertainty", "signed_distance", "similarity"}

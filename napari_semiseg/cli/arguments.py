@@ -93,10 +93,10 @@ def settings_of_a_run(
     if minutes is not None or steps is not None:
         changes |= {"minutes": minutes, "steps": steps}
     if resume is not None:
-        if assignments or method not in (None, study.run(resume).method):
+        if assignments or method not in (None, study.runs.get(resume).method):
             raise SettingsError("A resumed run keeps its method and settings; leave them out.")
-        return training_settings(**settings_of_run(study.run(resume)).model_dump() | changes)
-    former = None if start_from is None else settings_of_run(study.run(start_from))
+        return training_settings(**settings_of_run(study.runs.get(resume)).model_dump() | changes)
+    former = None if start_from is None else settings_of_run(study.runs.get(start_from))
     key = method or (former.method if former else "ua-mt")
     fields = method_of(key).Settings.model_fields
     values = dict(assignment(text) for text in assignments)

@@ -120,7 +120,7 @@ def label(
         from napari_semiseg.engine.study import Study
 
         with Study.open(study) as opened:
-            opened.import_label(case, label_file)
+            opened.labels.import_file(case, label_file)
             state = str(opened.case(case).state)
         Report(as_json).tell(
             {"case": case, "state": state}, f"“{case}” is {state} with {label_file}."

@@ -125,7 +125,7 @@ def compare_runs(
     from napari_semiseg.engine.training.comparison import measured_runs
     from napari_semiseg.engine.training.preparation import unknown_parts
 
-    for run in study.runs():
+    for run in study.runs.all():
         for sentence in unknown_parts(run):
             tell_people(sentence, style="yellow")
     failed: list[str] = []

@@ -93,10 +93,10 @@ def sample_study(out: Path) -> Study:
     with progress_bar() as bar:
         task = bar.add_task("Adding scans", total=len(names), note="")
         for index, name in enumerate(names):
-            for _ in study.add_scans([sample_data.image_path(name)]):
+            for _ in study.scans.add_all([sample_data.image_path(name)]):
                 bar.update(task, advance=1, note=name)
             if index < LABELLED or index >= len(names) - HELD_OUT:
-                study.import_label(name, sample_data.label_path(name), author="demo")
+                study.labels.import_file(name, sample_data.label_path(name), author="demo")
             if index >= len(names) - HELD_OUT:
                 study.hold_out(name, author="demo")
     return study
@@ -128,7 +128,7 @@ def _picture(study: Study, maps: CaseMaps, path: Path) -> Path:
     from PIL import Image, ImageDraw, ImageFont
 
     middle = maps.geometry.shape[0] // 2
-    scan = study.volume(maps.case).voxels[0, middle].astype(np.float32)
+    scan = study.scans.read(maps.case).voxels[0, middle].astype(np.float32)
     low, high = np.percentile(scan, (1, 99.5))
     grey = np.repeat(((scan - low) / (high - low)).clip(0, 1)[..., None], 3, axis=-1)
     assert maps.uncertainty is not None

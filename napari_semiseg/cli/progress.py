@@ -211,7 +211,7 @@ def status_of(study: Study) -> dict[str, Any]:
         "held_out": held_out,
         "runs": [
             {"run": run.identifier, "method": run.method, "status": run.status, "seed": run.seed}
-            for run in study.runs()
+            for run in study.runs.all()
         ],
     }
 

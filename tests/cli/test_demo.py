@@ -34,5 +34,5 @@ def test_the_demo_runs_from_scans_to_a_picture_and_again(run, tmp_path):
             for kind in ("prediction", "uncertainty", "signed_distance", "similarity")
         }
         with Study.open(done.data["study"]) as opened:
-            assert opened.run().status == "finished"
+            assert opened.runs.get().status == "finished"
             assert CaseState.PREDICTED in {case.state for case in opened.cases()}

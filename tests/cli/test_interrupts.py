@@ -41,8 +41,8 @@ def test_ctrl_c_stops_with_a_checkpoint(run, study, monkeypatch):
     assert "Stopping" in stopped.error
     assert signal.getsignal(signal.SIGINT) is before
     with Study.open(study) as opened:
-        assert opened.run().status == "stopped"
-        assert opened.run().has_checkpoint
+        assert opened.runs.get().status == "stopped"
+        assert opened.runs.get().has_checkpoint
 
 
 def test_a_second_ctrl_c_does_not_wait(run, study, monkeypatch, heeds_ctrl_c):
@@ -57,7 +57,7 @@ def test_a_second_ctrl_c_does_not_wait(run, study, monkeypatch, heeds_ctrl_c):
     monkeypatch.setattr(memory_backoff, "take_step", step)
     assert run("train", study, "--method", "supervised", "--steps", 9, *TINY).status == 130
     with Study.open(study) as opened:
-        assert opened.runs()[-1].status == "stopped"
+        assert opened.runs.all()[-1].status == "stopped"
 
 
 def test_ctrl_c_while_scans_are_read_ends_at_once(run, study, monkeypatch):
@@ -70,7 +70,7 @@ def test_ctrl_c_while_scans_are_read_ends_at_once(run, study, monkeypatch):
     monkeypatch.setattr(loop, "prepare", prepare)
     run("train", study, "--steps", 9, *TINY).assert_refused("stopped while the scans")
     with Study.open(study) as opened:
-        assert opened.runs() == []
+        assert opened.runs.all() == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal to another process")
@@ -99,5 +99,5 @@ def test_ctrl_c_in_a_terminal_stops_with_a_checkpoint(study):
     assert process.returncode == 0, "".join(heard) + error
     assert json.loads(out)["status"] == "stopped"
     with Study.open(study) as opened:
-        assert opened.runs()[-1].status == "stopped"
-        assert opened.runs()[-1].has_checkpoint
+        assert opened.runs.all()[-1].status == "stopped"
+        assert opened.runs.all()[-1].has_checkpoint

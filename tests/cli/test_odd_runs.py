@@ -33,13 +33,13 @@ def change_checkpoint(path, run, **changes):
 def add_run_of_unknown_method(path):
     """Record a run of a method that only another computer has; return its identifier."""
     with Study.open(path) as study:
-        former = study.runs()[0]
+        former = study.runs.all()[0]
         record = json.loads(json.dumps(former.settings))
         record["training"] |= {"method": "of-the-future", "method_settings": {"own": 1}}
-        run = study.create_run("of-the-future", record, 0)
+        run = study.runs.create("of-the-future", record, 0)
         checkpoint = torch.load(former.folder / "checkpoint.pt", weights_only=True)
         torch.save(checkpoint | {"method": "of-the-future"}, run.folder / "checkpoint.pt")
-        study.update_run(run.identifier, status="finished")
+        study.runs.update(run.identifier, status="finished")
         return run.identifier
 
 

@@ -172,7 +172,7 @@ def test_a_request_that_is_not_possible_is_refused_in_one_sentence(
     answer.assert_refused(*words)
     assert answer.out == ""
     with Study.open(study) as opened:
-        assert opened.runs() == []
+        assert opened.runs.all() == []
 
 
 def test_an_unknown_case_is_refused_before_anything_is_predicted(run, study, scans):

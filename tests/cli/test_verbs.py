@@ -22,7 +22,7 @@ def test_the_main_job_from_scans_to_maps_and_figures(run, study, scans):
     assert trained.data["status"] == "finished"
     assert trained.data["steps"] == 2
     with Study.open(study) as opened:
-        record = opened.run("001-ua-mt").settings["training"]
+        record = opened.runs.get("001-ua-mt").settings["training"]
     assert record["method_settings"] == {"passes": 2}
     assert record["plan_overrides"]["network.filters"] == 4
     assert record["seed"] == 3

@@ -42,11 +42,11 @@ def make_study(folder, count=6, labelled=2, held_out=1, **scans):
     folder = Path(folder)
     names = write_scans(folder, count, **scans)
     study = Study.create(folder / "small.semiseg", parse_classes("1=shell,2=core"))
-    for _ in study.add_scans([folder / "images"]):
+    for _ in study.scans.add_all([folder / "images"]):
         pass
     locked = names[count - held_out :]
     for name in [*names[:labelled], *locked]:
-        study.import_label(name, folder / "labels" / f"{name}.nii.gz", author="test")
+        study.labels.import_file(name, folder / "labels" / f"{name}.nii.gz", author="test")
     for name in locked:
         study.hold_out(name, author="test")
     return study

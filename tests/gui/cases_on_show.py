@@ -81,13 +81,13 @@ def maps_with_own(descriptions=OWN_MAPS):
 def stored_prediction(session, background, name="scan_1", voxels=None):
     """Put a run with a prediction of a case into the study."""
     study = session.open_study.study
-    run = study.create_run("ua-mt", {}, 0)
-    study.update_run(run.identifier, status="finished")
+    run = study.runs.create("ua-mt", {}, 0)
+    study.runs.update(run.identifier, status="finished")
     shape = study.case(name).geometry.shape
     prediction = np.zeros(shape, np.uint8)
     prediction[2:5, 2:6, 2:6] = 1
-    study.save_map(run, name, "prediction", prediction if voxels is None else voxels)
-    study.save_map(
+    study.runs.maps.save(run, name, "prediction", prediction if voxels is None else voxels)
+    study.runs.maps.save(
         run, name, "uncertainty", np.full(shape, 0.25, np.float32), source="dropout passes"
     )
     study.mark(name, CaseState.PREDICTED)

@@ -18,16 +18,16 @@ def label_of(index, shrunk=0):
 
 def hold_out(study):
     for index in (1, 2, 3):
-        study.save_label(f"scan_{index}", label_of(index), state="labelled")
+        study.labels.save(f"scan_{index}", label_of(index), state="labelled")
         study.hold_out(f"scan_{index}")
 
 
 def add_run(study, method, shrunk=None, steps=100, seed=0, status="finished"):
     """Record a run; with ``shrunk`` it is measured, the more wrong the larger the number."""
     settings = TrainingSettings(method=method, steps=steps, seed=seed)
-    run = study.create_run(method, {"training": settings.model_dump(mode="json")}, seed)
+    run = study.runs.create(method, {"training": settings.model_dump(mode="json")}, seed)
     (run.folder / "checkpoint.pt").write_bytes(b"weights")
-    run = study.update_run(run.identifier, status=status)
+    run = study.runs.update(run.identifier, status=status)
     if shrunk is not None:
         measure(study, run, shrunk)
     return run
@@ -40,4 +40,4 @@ def measure(study, run, shrunk, cases=HELD_OUT):
         case = study.case(name)
         metrics = measure_case(prediction, label_of(index), [1, 2], case.geometry.spacing)
         record_case(study, run, case, metrics)
-        study.save_map(run, name, "prediction", prediction, run_finished=run.finished)
+        study.runs.maps.save(run, name, "prediction", prediction, run_finished=run.finished)

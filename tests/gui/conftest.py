@@ -88,7 +88,7 @@ class PlayedWorker:
 
     def start(self, study_path, settings, resume=None, shown_case=None):
         with Study.open(study_path) as study:
-            snapshot = study.label_snapshot_hash()
+            snapshot = study.labels.snapshot_hash()
         self.started.append((settings, resume, shown_case, snapshot))
         self.state = "running"
 
@@ -133,8 +133,8 @@ def study_path(tmp_path, scan_folder):
     classes = parse_classes("1=box,2=rim")
     with Study.create(tmp_path / "boxes", classes) as study:
         for source in find_scans([scan_folder]):
-            study.add_scan(source)
-        study.save_label("scan_0", box(0), state="labelled")
+            study.scans.add(source)
+        study.labels.save("scan_0", box(0), state="labelled")
         return study.path
 
 

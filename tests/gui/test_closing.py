@@ -92,7 +92,7 @@ def test_closing_stops_with_a_checkpoint_from_which_the_run_goes_on(
     del widget
     gc.collect()
     with Study.open(study_path) as study:
-        run = study.runs()[-1]
+        run = study.runs.all()[-1]
         assert (run.status, run.has_checkpoint) == ("stopped", True)
     again = docked(make_napari_viewer(), qtbot, recent, study_path).session
     assert again.records.unfinished_run.identifier == run.identifier
@@ -131,7 +131,7 @@ def test_a_dock_that_is_closed_takes_its_scan_along(
     qtbot.waitUntil(lambda: session.open_study.study is None, timeout=PATIENCE)
     qtbot.waitUntil(lambda: list(viewer.layers) == [mine], timeout=PATIENCE)
     with Study.open(study_path) as study:
-        assert study.load_label("scan_1").sum() == 1
+        assert study.labels.load("scan_1").sum() == 1
 
 
 def test_strokes_are_saved_while_long_tasks_use_every_core(

@@ -136,10 +136,10 @@ def test_closing_the_viewer_during_training_leaves_a_checkpoint_and_the_last_str
     del widget
     gc.collect()
     with Study.open(study_path) as study:
-        run = study.runs()[-1]
+        run = study.runs.all()[-1]
         assert run.status == "stopped"
         assert run.has_checkpoint
-        assert study.load_label("scan_1").sum() == 180
+        assert study.labels.load("scan_1").sum() == 180
 
 
 def test_removing_the_dock_saves_and_gives_the_keys_back(viewer, qtbot, study_path, recent):
@@ -158,7 +158,7 @@ def test_removing_the_dock_saves_and_gives_the_keys_back(viewer, qtbot, study_pa
     gc.collect()
     assert dict(viewer.keymap) == before
     with Study.open(study_path) as study:
-        assert study.load_label("scan_1").sum() == 180
+        assert study.labels.load("scan_1").sum() == 180
 
 
 def test_keys_of_the_page_act_on_the_label_layer(docked, qtbot, study_path):

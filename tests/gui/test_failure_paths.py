@@ -53,11 +53,11 @@ def opened(docked, qtbot, study_path):
 def predicted(opened, qtbot):
     """The same with a run that has predicted scan_1, which is on the screen of the Review page."""
     study = opened.session.open_study.study
-    run = study.create_run("ua-mt", {}, 0)
-    study.update_run(run, status="finished")
+    run = study.runs.create("ua-mt", {}, 0)
+    study.runs.update(run, status="finished")
     prediction = np.zeros(study.case("scan_1").geometry.shape, np.uint8)
     prediction[BOX] = 1
-    study.save_map(run, "scan_1", "prediction", prediction)
+    study.runs.maps.save(run, "scan_1", "prediction", prediction)
     study.mark("scan_1", CaseState.PREDICTED)
     opened.session.open_study.refresh()
     settle(qtbot, opened.session)
@@ -142,7 +142,7 @@ def test_without_a_label_training_and_what_follows_say_what_is_missing(
     docked, viewer, qtbot, scan_folder, tmp_path, messages
 ):
     with Study.create(tmp_path / "bare", parse_classes("1=box")) as study:
-        list(study.add_scans([scan_folder]))
+        list(study.scans.add_all([scan_folder]))
     docked.session.open_study.open(tmp_path / "bare.semiseg")
     qtbot.waitUntil(lambda: docked.session.open_study.study is not None, timeout=PATIENCE)
     show(qtbot, docked.session, "scan_0")
@@ -203,7 +203,7 @@ def test_strokes_outlive_a_full_disk(opened, qtbot, full_disk, messages, study_p
     qtbot.waitUntil(lambda: session.labelling.saving.saved_at is not None, timeout=PATIENCE)
     settle(qtbot, session)
     assert np.flatnonzero(
-        session.open_study.study.load_label("scan_1").any(axis=(1, 2))
+        session.open_study.study.labels.load("scan_1").any(axis=(1, 2))
     ).tolist() == [4, 5]
 
 
@@ -229,16 +229,16 @@ def test_a_training_that_cannot_save_is_told_and_leaves_the_labels(
     opened, qtbot, full_disk, messages
 ):
     session = opened.session
-    before = session.open_study.study.load_label("scan_0")
+    before = session.open_study.study.labels.load("scan_0")
     session.training.start(TrainingSettings(steps=2, device="cpu", plan_overrides=SMALL))
     qtbot.waitUntil(lambda: not session.training.active, timeout=PATIENCE)
     full_disk()
     settle(qtbot, session)
     assert any("full" in text for text in errors(messages))
     assert session.training.progress.outcome == "failed"
-    assert [run.status for run in session.open_study.study.runs()] in ([], ["failed"])
+    assert [run.status for run in session.open_study.study.runs.all()] in ([], ["failed"])
     assert opened.train_page.start.isEnabled()
-    np.testing.assert_array_equal(session.open_study.study.load_label("scan_0"), before)
+    np.testing.assert_array_equal(session.open_study.study.labels.load("scan_0"), before)
 
 
 def test_an_export_to_a_full_disk_is_told(opened, qtbot, full_disk, messages, tmp_path):
@@ -274,7 +274,7 @@ def test_a_viewer_closed_while_training_pauses_leaves_a_run_that_can_go_on(
     session.close()
     close(viewer)
     with Study.open(study_path) as study:
-        run = study.runs()[-1]
+        run = study.runs.all()[-1]
         assert (run.status, run.has_checkpoint) == ("stopped", True)
 
 
@@ -298,5 +298,5 @@ def test_a_viewer_closed_while_predicting_keeps_what_was_predicted(
         predicted = [case.name for case in study.cases() if case.state is CaseState.PREDICTED]
         assert predicted
         for name in predicted:
-            assert study.load_map(study.run(None), name, "prediction").array.shape
+            assert study.runs.maps.load(study.runs.get(None), name, "prediction").array.shape
         assert study.case("scan_0").state is CaseState.LABELLED

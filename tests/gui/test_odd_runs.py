@@ -13,9 +13,9 @@ from tests.gui.comparable_runs import add_run, hold_out, measure
 def odd_run(study, method="ua-mt", **training):
     """Record a finished run with settings of another version."""
     settings = TrainingSettings(steps=100).model_dump(mode="json") | {"method": method}
-    run = study.create_run(method, {"training": settings | training}, 0)
+    run = study.runs.create(method, {"training": settings | training}, 0)
     (run.folder / "checkpoint.pt").write_bytes(b"weights")
-    return study.update_run(run.identifier, status="finished")
+    return study.runs.update(run.identifier, status="finished")
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_run_that_cannot_be_measured_is_told_after_the_others_are(desk, compar
 def test_learning_on_says_what_cannot_be_read_and_leaves_out_what_is_not_known(
     desk, comparing, messages
 ):
-    runs = {run.identifier: run for run in desk.study.runs()}
+    runs = {run.identifier: run for run in desk.study.runs.all()}
     desk.training.learn_on(runs["006-ua-mt"], 1.0)
     assert any("The settings of run 006-ua-mt cannot be read" in text for _, text in messages())
     assert not desk.training.active

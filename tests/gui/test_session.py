@@ -38,7 +38,7 @@ class TestStudies:
         assert desk.open_study.study.path.stem == "second"
         assert desk.on_show.layers.case_name is None
         with Study.open(first) as study:
-            assert study.load_label("scan_1").sum() == 2
+            assert study.labels.load("scan_1").sum() == 2
 
     def test_a_study_is_not_left_while_training(self, desk, worker, tmp_path, messages):
         worker.state = "running"
@@ -129,7 +129,7 @@ class TestLabelling:
         assert not desk.labelling.saving.under_way
         assert desk.labelling.saving.saved_at is not None
         assert desk.open_study.records.case("scan_1").state is CaseState.IN_PROGRESS
-        assert desk.open_study.study.load_label("scan_1").sum() == 2
+        assert desk.open_study.study.labels.load("scan_1").sum() == 2
 
     def test_strokes_during_a_save_are_saved_together_afterwards(self, desk, background, qapp):
         show(desk, background, "scan_1")
@@ -140,21 +140,21 @@ class TestLabelling:
         background.finish()
         case = desk.open_study.study.case("scan_1")
         assert case.label_version == 2
-        assert desk.open_study.study.load_label("scan_1").sum() == 10
+        assert desk.open_study.study.labels.load("scan_1").sum() == 10
 
     def test_the_last_stroke_before_another_case_is_kept(self, desk, background):
         show(desk, background, "scan_1")
         paint(desk)
         show(desk, background, "scan_2")
-        assert desk.open_study.study.load_label("scan_1").sum() == 2
-        assert desk.open_study.study.load_label("scan_2") is None
+        assert desk.open_study.study.labels.load("scan_1").sum() == 2
+        assert desk.open_study.study.labels.load("scan_2") is None
 
     def test_the_last_stroke_before_closing_is_kept(self, desk, background, study_path):
         show(desk, background, "scan_1")
         paint(desk)
         desk.close()
         with Study.open(study_path) as study:
-            assert study.load_label("scan_1").sum() == 2
+            assert study.labels.load("scan_1").sum() == 2
 
     def test_a_save_under_way_and_the_stroke_after_it_survive_closing(
         self, desk, background, qapp, study_path
@@ -165,7 +165,7 @@ class TestLabelling:
         paint(desk, z=4)
         desk.close()
         with Study.open(study_path) as study:
-            assert study.load_label("scan_1").sum() == 4
+            assert study.labels.load("scan_1").sum() == 4
 
     def test_a_finished_label_that_is_corrected_stays_finished(self, desk, background, qapp):
         show(desk, background, "scan_0")
@@ -235,7 +235,7 @@ class TestLabelling:
         monkeypatch.setattr(saving, "keep_label", keep)
         desk.open_study.about_to_work.emit()
         background.finish()
-        assert desk.open_study.study.load_label("scan_1").sum() == 2
+        assert desk.open_study.study.labels.load("scan_1").sum() == 2
 
     def test_the_brush_is_measured_in_millimetres(self, desk, background):
         show(desk, background, "scan_1")
@@ -259,7 +259,7 @@ class TestTraining:
         background.finish()
         _, resume, shown, snapshot = worker.started[0]
         assert (resume, shown) == (None, "scan_1")
-        assert snapshot == desk.open_study.study.label_snapshot_hash()
+        assert snapshot == desk.open_study.study.labels.snapshot_hash()
 
     def test_training_that_waits_for_labels_to_be_saved_can_be_stopped(
         self, desk, background, worker
@@ -348,7 +348,7 @@ class TestReviewing:
         background.finish()
         case = desk.open_study.records.case("scan_1")
         assert (case.state, case.label_origin) == (CaseState.ACCEPTED, "accepted")
-        assert np.array_equal(desk.open_study.study.load_label("scan_1"), prediction)
+        assert np.array_equal(desk.open_study.study.labels.load("scan_1"), prediction)
         assert desk.open_study.study.decisions("scan_1")[-1].what is DecisionKind.ACCEPTED
 
     def test_rejecting_keeps_the_reason(self, desk, background):
@@ -376,10 +376,10 @@ class TestReviewing:
     @pytest.mark.parametrize("verb", ["accept", "fix"])
     def test_a_human_label_is_never_replaced(self, desk, background, messages, verb):
         stored_prediction(desk, background, name="scan_0")
-        before = desk.open_study.study.load_label("scan_0")
+        before = desk.open_study.study.labels.load("scan_0")
         getattr(desk.reviewing, verb)("scan_0")
         background.finish()
-        assert np.array_equal(desk.open_study.study.load_label("scan_0"), before)
+        assert np.array_equal(desk.open_study.study.labels.load("scan_0"), before)
         assert "person made" in messages()[-1][1]
 
     def test_the_most_unsure_case_comes_first_and_decided_ones_last(self, desk, background):

@@ -52,14 +52,14 @@ def make_study(arguments: argparse.Namespace) -> None:
         path.name.partition(".")[0]: path for path in (arguments.data / "labels").glob("*.nii.gz")
     }
     with Study.create(arguments.study, parse_classes(arguments.classes)) as study:
-        for case in study.add_scans([arguments.data / "images"]):
+        for case in study.scans.add_all([arguments.data / "images"]):
             print(f"added {case}", file=sys.stderr)
         for case in study.cases():
             if case.name in labelled or case.name in held_out:
-                study.import_label(case.name, labels[case.name])
+                study.labels.import_file(case.name, labels[case.name])
             elif arguments.true_sizes:
                 label = read_label(labels[case.name], case.geometry)
-                study.save_label(case.name, label.voxels, state=CaseState.IN_PROGRESS)
+                study.labels.save(case.name, label.voxels, state=CaseState.IN_PROGRESS)
         for name in held_out:
             study.hold_out(name)
 

@@ -109,10 +109,12 @@ def make_and_train(arguments: argparse.Namespace) -> None:
         nibabel.save(nibabel.Nifti1Image(label.T, affine(voxel)), folder / f"label_{seed}.nii")
     names = ",".join(f"{value}=organ {value}" for value in range(1, len(ORGANS) + 1))
     with Study.create(folder / "large.semiseg", parse_classes(names)) as study:
-        for _ in study.add_scans([folder / "images"]):
+        for _ in study.scans.add_all([folder / "images"]):
             pass
         for seed in (1, 2):
-            study.import_label(f"small_{seed}", folder / f"label_{seed}.nii", author="measurement")
+            study.labels.import_file(
+                f"small_{seed}", folder / f"label_{seed}.nii", author="measurement"
+            )
         settings = TrainingSettings(
             method="supervised",
             steps=STEPS,
@@ -153,10 +155,10 @@ def predict_large(arguments: argparse.Namespace) -> None:
     """Predict the large scan as the product does; print seconds and peak memory of each stage."""
     folder, began = arguments.folder, time.perf_counter()
     with Study.open(folder / "large.semiseg") as study:
-        run = study.run()
+        run = study.runs.get()
         method, _ = restore(run.folder, describe_machine("cpu"))
         began = report("load the network", began)
-        volume = study.volume("large")
+        volume = study.scans.read("large")
         began = report("read", began)
         work = predict_case(method, "large", volume)
         next(work)
@@ -192,7 +194,7 @@ def answer_plainly(arguments: argparse.Namespace) -> None:
     """Answer with whole arrays in memory, and measure how the stored maps differ."""
     folder: Path = arguments.folder
     with Study.open(folder / "large.semiseg") as study:
-        run = study.run()
+        run = study.runs.get()
         method, _ = restore(run.folder, describe_machine("cpu"))
         volume = read_volume(folder / "images" / "large.nii")
         grid = ModelGrid.of(volume.geometry, method.plan.spacing)
@@ -204,14 +206,14 @@ def answer_plainly(arguments: argparse.Namespace) -> None:
         predicted = values[maps.pop("probabilities").argmax(0)]
         np.save(folder / "expected.npy", predicted)
         for kind, array in maps.items():
-            stored = study.load_map(run, "large", kind).array
+            stored = study.runs.maps.load(run, "large", kind).array
             apart = max(
                 float(np.abs(array[..., row, :, :].squeeze() - stored[..., row, :, :]).max())
                 for row in range(0, array.shape[1], 7)
             )
             (folder / f"{kind}.json").write_text(json.dumps(apart))
         del maps
-        compare_distances(folder, study.load_map(run, "large", "signed_distance").array)
+        compare_distances(folder, study.runs.maps.load(run, "large", "signed_distance").array)
 
 
 def blend_plainly(method: object, image: np.ndarray) -> dict[str, np.ndarray]:

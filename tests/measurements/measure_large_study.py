@@ -46,8 +46,8 @@ def made_up_study(folder: Path, count: int) -> Path:
     label = np.zeros(SHAPE, np.uint8)
     label[8:16, 8:16, 8:16] = 1
     with Study.create(folder / f"study {count}", parse_classes("1=liver")) as study:
-        (case,) = study.add_scans([scan])
-        study.save_label(case.name, label, state=CaseState.LABELLED)  # type: ignore[union-attr]
+        (case,) = study.scans.add_all([scan])
+        study.labels.save(case.name, label, state=CaseState.LABELLED)  # type: ignore[union-attr]
         path = study.path
     multiply(path, count)
     return path

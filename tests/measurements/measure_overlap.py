@@ -63,12 +63,12 @@ def main() -> int:
     arguments = parser.parse_args()
     ways = [way for way in WAYS if not (way.papers and arguments.no_papers)]
     with Study.open(arguments.study) as study:
-        method, _ = restore(study.run(arguments.run).folder, describe_machine("cpu"))
+        method, _ = restore(study.runs.get(arguments.run).folder, describe_machine("cpu"))
         cases = [case for case in study.held_out_cases() if case.has_label][: arguments.cases]
         dice = {way.name: [] for way in ways}
         seconds = {way.name: [] for way in ways}
         for case in cases:
-            volume, truth = study.volume(case.name), study.load_label(case.name)
+            volume, truth = study.scans.read(case.name), study.labels.load(case.name)
             for way in ways:
                 began = time.perf_counter()
                 prediction = predict(method, case.name, volume, way)

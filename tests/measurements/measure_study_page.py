@@ -46,9 +46,9 @@ def made_up_study(folder: Path, count: int) -> Path:
     label = np.zeros(SHAPE, np.uint8)
     label[8:16, 8:16, 8:16] = 1
     with Study.create(folder / "many", parse_classes("1=liver,2=tumour")) as study:
-        for index, case in enumerate(study.add_scans([scans])):
+        for index, case in enumerate(study.scans.add_all([scans])):
             if index % 10 == 0:
-                study.save_label(case.name, label)  # type: ignore[union-attr]
+                study.labels.save(case.name, label)  # type: ignore[union-attr]
         return study.path
 
 
@@ -56,7 +56,7 @@ def study_of(folder: Path, scans: Path, count: int) -> Path:
     """Make a study of the first scans of a folder."""
     with Study.create(folder / "few", parse_classes("1=structure")) as study:
         for source in find_scans([scans])[:count]:
-            study.add_scan(source)
+            study.scans.add(source)
         return study.path
 
 

@@ -87,7 +87,7 @@ class Simulation:
         reason = "chosen before an interruption"
         if len(labelled) < wanted:
             name, reason = self.choose(study, arm, round_)
-            study.import_label(name, label_file(self.arguments.data, name))
+            study.labels.import_file(name, label_file(self.arguments.data, name))
             labelled.add(name)
         self.train_and_measure(study, arm, round_, sorted(labelled), reason)
 
@@ -145,10 +145,10 @@ def make_study(arguments: argparse.Namespace, path: Path, seed: int) -> None:
     pool = sorted(images.keys() - held_out)
     pool = [str(name) for name in random.permutation(pool)][: arguments.pool]
     with Study.create(path, parse_classes(arguments.classes)) as study:
-        for _ in study.add_scans([images[name] for name in sorted({*pool, *held_out})]):
+        for _ in study.scans.add_all([images[name] for name in sorted({*pool, *held_out})]):
             pass
         for name in [*pool[: arguments.start], *sorted(held_out)]:
-            study.import_label(name, label_file(arguments.data, name))
+            study.labels.import_file(name, label_file(arguments.data, name))
         for name in sorted(held_out):
             study.hold_out(name)
 

@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=40)
     arguments = parser.parse_args()
     with Study.open(arguments.study) as study:
-        run = study.run(arguments.run).identifier
+        run = study.runs.get(arguments.run).identifier
         names = [case.name for case in study.unlabelled_cases()]
         names = names[arguments.skip : arguments.skip + arguments.cases]
         for other in filter(None, (run, arguments.other_run)):
@@ -55,7 +55,9 @@ def main() -> int:
 def predict_missing(study: Study, run: str, names: list[str]) -> None:
     """Predict the cases that the run has no maps of."""
     missing = [
-        name for name in names if not {"prediction", "uncertainty"} <= {*study.maps(run, name)}
+        name
+        for name in names
+        if not {"prediction", "uncertainty"} <= {*study.runs.maps.kinds(run, name)}
     ]
     if missing:
         for step in predict(study, run, missing, KINDS):

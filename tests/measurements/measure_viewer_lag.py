@@ -67,9 +67,9 @@ def sample_study(folder: Path) -> Path:
     """Make a study of the sample brains with the first four labelled."""
     with Study.create(folder / "brains", CLASSES) as study:
         for index, name in enumerate(sample_cases()):
-            study.add_scan(find_scans([image_path(name)])[0])
+            study.scans.add(find_scans([image_path(name)])[0])
             if index < LABELLED:
-                study.import_label(name, label_path(name))
+                study.labels.import_file(name, label_path(name))
         return study.path
 
 
@@ -109,7 +109,7 @@ def measure(study_path: Path, seconds: float) -> dict[str, tuple[np.ndarray, int
     with Study.open(study_path) as study:
         classes = study.classes
         case = study.unlabelled_cases()[0] if study.unlabelled_cases() else study.cases()[0]
-        volume, label = study.volume(case.name), study.load_label(case.name)
+        volume, label = study.scans.read(case.name), study.labels.load(case.name)
     layers.show_case(case, volume, label, classes)
     run_event_loop(2.0)
     phase("idle")

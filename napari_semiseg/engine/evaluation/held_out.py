@@ -164,7 +164,7 @@ def evaluate(
     StudyError
         No run, or no held-out case with a finished label that the run has not learnt from.
     """
-    record = study.run(run)
+    record = study.runs.get(run)
     cases = cases_to_measure(study, record)
     method = method_to_ask(record.folder, device)
     measured: dict[str, CaseMetrics] = {}
@@ -172,7 +172,7 @@ def evaluate(
         maps = yield from predict_of_many(
             method, study, case, index, len(cases), (), largest_component
         )
-        truth = study.load_label(case.name)
+        truth = study.labels.load(case.name)
         assert truth is not None
         measured[case.name] = measure_case(
             maps.prediction, truth, method.plan.class_values, case.geometry.spacing

@@ -36,7 +36,7 @@ class RecordedMetrics:
 def record_case(study: Study, run: Run, case: Case, metrics: CaseMetrics) -> None:
     """Keep what was measured of a case with a run, in place of the former figures."""
     measured_with = {_LABEL: case.label_hash, _TRAINED: run.finished}
-    study.record_metrics(run.identifier, case.name, metrics.to_dict() | measured_with)
+    study.runs.record_metrics(run.identifier, case.name, metrics.to_dict() | measured_with)
 
 
 def recorded_metrics(study: Study, run: Run, cases: Iterable[Case]) -> RecordedMetrics:
@@ -44,7 +44,7 @@ def recorded_metrics(study: Study, run: Run, cases: Iterable[Case]) -> RecordedM
 
     Figures that do not tell what they were measured with are taken for current.
     """
-    stored = study.metrics(run)
+    stored = study.runs.metrics(run)
     current: dict[str, CaseMetrics] = {}
     outdated = []
     for case in cases:

@@ -182,7 +182,7 @@ def predict(
         No such run or case, or nothing to predict.
     """
     kinds = every_kind() if kinds is None else kinds
-    record = study.run(run)
+    record = study.runs.get(run)
     names = [case.name for case in study.unlabelled_cases()] if cases is None else list(cases)
     if not names:
         raise StudyError(
@@ -237,7 +237,7 @@ def predict_of_many(
 ) -> Generator[Predicting, None, CaseMaps]:
     """Make the maps of one of several cases, telling how far the whole is."""
     started = time.perf_counter()
-    volume = study.volume(case.name)
+    volume = study.scans.read(case.name)
     work = Drained(
         predict_case(
             method, case.name, volume, kinds, started, overlap, largest_component, skip_air

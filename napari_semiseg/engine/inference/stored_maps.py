@@ -25,7 +25,7 @@ def store_maps(study: Study, run: str, maps: CaseMaps) -> None:
             attributes = asdict(maps.native[kind].description)
         else:
             attributes = {"source": maps.uncertainty_source} if MAPS[kind].sourced else {}
-        study.save_map(run, maps.case, kind, array, **attributes)
+        study.runs.maps.save(run, maps.case, kind, array, **attributes)
     if study.case(maps.case).state in (CaseState.UNLABELLED, CaseState.REJECTED):
         study.mark(maps.case, CaseState.PREDICTED)
 
@@ -38,8 +38,10 @@ def load_maps(study: Study, run: str, case: str) -> CaseMaps:
     StudyError
         The run has no prediction of the case.
     """
-    stored = {kind: study.load_map(run, case, kind) for kind in study.maps(run, case)}
-    stored["prediction"] = study.load_map(run, case, "prediction")
+    stored = {
+        kind: study.runs.maps.load(run, case, kind) for kind in study.runs.maps.kinds(run, case)
+    }
+    stored["prediction"] = study.runs.maps.load(run, case, "prediction")
     sourced = [kind for kind, item in MAPS.items() if item.sourced and kind in stored]
     return CaseMaps(
         case,

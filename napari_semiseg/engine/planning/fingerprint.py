@@ -98,8 +98,8 @@ def _intensities(study: Study, cases: list[Case]) -> tuple[tuple[np.ndarray, ...
     lowest: list[float] = []
     says_ct = [case.modality == "CT" for case in cases]
     for case in cases:
-        voxels = study.volume(case.name).voxels
-        label = study.load_label(case.name) if case.has_label else None
+        voxels = study.scans.read(case.name).voxels
+        label = study.labels.load(case.name) if case.has_label else None
         inside = np.flatnonzero(label) if label is not None and label.any() else None
         flat = voxels.reshape(len(voxels), -1)
         lowest.append(float(flat.min()))

@@ -78,7 +78,7 @@ def queue_cases(
     StudyError
         No such run or case, or a label that is damaged.
     """
-    record = study.run(run)
+    record = study.runs.get(run)
     others = [case for case in study.cases() if not case.held_out]
     labelled = [case for case in others if case.trains_with_label and case.done_slices is None]
     predicted = [
@@ -92,7 +92,7 @@ def queue_cases(
     labels: list[Mapping[int, Shape]] = []
     for index, case in enumerate(labelled):
         yield MeasuringAnswer(case.name, index, total)
-        label = study.load_label(case.name)
+        label = study.labels.load(case.name)
         if label is not None:
             labels.append(measure_shapes(label, case.geometry, values))
     answers: dict[str, dict[int, Answer]] = {}
@@ -110,13 +110,13 @@ def queue_cases(
 
 
 def _is_predicted(study: Study, run: str, case: Case) -> bool:
-    return "prediction" in study.maps(run, case.name)
+    return "prediction" in study.runs.maps.kinds(run, case.name)
 
 
 def _measure(
     study: Study, run: str, case: Case, values: Sequence[int], other_run: str | None
 ) -> dict[int, Answer]:
-    kinds = study.maps(run, case.name)
+    kinds = study.runs.maps.kinds(run, case.name)
     other = None
     if other_run is not None and _is_predicted(study, other_run, case):
         other = _array(study, other_run, case, "prediction")
@@ -131,7 +131,7 @@ def _measure(
 
 
 def _array(study: Study, run: str, case: Case, kind: str) -> np.ndarray:
-    return np.asarray(study.load_map(run, case.name, kind).array[...])
+    return np.asarray(study.runs.maps.load(run, case.name, kind).array[...])
 
 
 def _optional(

@@ -137,7 +137,7 @@ def suggest_cases(
             f"Study “{study.name}” has no scan left to suggest: every scan is labelled, begun or "
             "held out; add more scans."
         )
-    look = _Look(study, study.run(run), device)
+    look = _Look(study, study.runs.get(run), device)
     total = len(known) + len(candidates)
     known_features = []
     for index, case in enumerate(known):
@@ -264,7 +264,7 @@ class _Look:
 
     def _maps(self, case: Case, index: int, total: int) -> Generator[LookingAtCase, None, CaseMaps]:
         """Read the stored maps of a case, or make them."""
-        if set(KINDS) <= set(self.study.maps(self.run.identifier, case.name)):
+        if set(KINDS) <= set(self.study.runs.maps.kinds(self.run.identifier, case.name)):
             return load_maps(self.study, self.run.identifier, case.name)
         work = Drained(predict_of_many(self.method, self.study, case, index, total, KINDS))
         for step in work:

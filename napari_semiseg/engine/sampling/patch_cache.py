@@ -152,11 +152,11 @@ def class_indices(label: np.ndarray, class_values: tuple[int, ...]) -> np.ndarra
 
 
 def _image(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> np.ndarray:
-    return model_image(study.volume(case.name).voxels, plan, grid).astype(np.float16)
+    return model_image(study.scans.read(case.name).voxels, plan, grid).astype(np.float16)
 
 
 def _label(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> Path:
-    native = study.load_training_label(case.name)
+    native = study.labels.load_for_training(case.name)
     if native is None:
         raise TrainingError(
             f"Scan “{case.name}” is marked as labelled but has no label; paint it or mark it as "

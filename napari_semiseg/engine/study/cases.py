@@ -1,7 +1,8 @@
 """The cases of a study: one scan each, with the state of its label.
 
 A case is a snapshot of the records; asking the study again gives the present one. The functions
-here read and change the records; the rules of who may change what are in ``labelling.py``.
+that write are called inside a transaction, with the case as it was; the rules of who may change what
+are in ``labels/rules.py``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.stored import stored_choice
@@ -22,6 +23,9 @@ from napari_semiseg.engine.study.done_slices import DoneSlices, read_done_slices
 from napari_semiseg.engine.study.time_spent import NO_TIME, CaseTime, read_time
 from napari_semiseg.engine.volumes.geometry import Geometry
 from napari_semiseg.engine.volumes.scans import ScanSource
+
+if TYPE_CHECKING:
+    from napari_semiseg.engine.study.records import Records
 
 LabelOrigin = Literal["human", "accepted"]
 
@@ -76,7 +80,7 @@ class Case:
     label_version : int or None
         Number of the stored label; rises with every save.
     previous_label_version : int or None
-        Number of the label that ``restore_previous_label`` brings back.
+        Number of the label that ``study.labels.restore_previous`` brings back.
     previous_label_hash : str or None
         SHA-256 of that label.
     hidden_state : CaseState
@@ -190,47 +194,26 @@ def _case(row: sqlite3.Row, folder: Path) -> Case:
     )
 
 
+def recorded_cases(records: Records) -> list[Case]:
+    """Return all cases in the order in which they were added."""
+    with records.reading() as connection:
+        return read_cases(connection, records.folder)
+
+
+def recorded_case(records: Records, name: str) -> Case:
+    """Return the case of this name; StudyError tells similar names where there is none."""
+    with records.reading() as connection:
+        return read_case(connection, records.folder, name)
+
+
 def read_cases(connection: sqlite3.Connection, folder: Path) -> list[Case]:
-    """Return all cases in the order in which they were added.
-
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        The records of the study.
-    folder : Path
-        The study folder, from which the scans are found.
-
-    Returns
-    -------
-    list of Case
-        A snapshot.
-    """
+    """Return all cases as `recorded_cases` does, inside a transaction, say."""
     rows = connection.execute(f"{_SELECT} ORDER BY cases.identifier").fetchall()
     return [_case(row, folder) for row in rows]
 
 
 def read_case(connection: sqlite3.Connection, folder: Path, name: str) -> Case:
-    """Return the case of this name.
-
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        The records of the study.
-    folder : Path
-        The study folder, from which the scans are found.
-    name : str
-        Name of the case.
-
-    Returns
-    -------
-    Case
-        A snapshot.
-
-    Raises
-    ------
-    StudyError
-        If no case has the name; the sentence tells similar names.
-    """
+    """Return a case as `recorded_case` does, inside a transaction, say."""
     row = connection.execute(f"{_SELECT} WHERE cases.name = ?", (name,)).fetchone()
     if row is not None:
         return _case(row, folder)
@@ -250,17 +233,7 @@ def insert_case(
     modality: str | None,
     content_hash: str,
 ) -> None:
-    """Add a case without a label to the records.
-
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        The records, inside a transaction.
-    name, channels, modality, content_hash
-        As in :class:`Case`; name and content are not yet in the study.
-    source, geometry : str
-        JSON of ``ScanSource.to_dict`` and ``Geometry.to_dict``.
-    """
+    """Add a case without a label; ``source`` and ``geometry`` are JSON of their ``to_dict``."""
     connection.execute(
         "INSERT INTO cases (name, source, geometry, channels, modality, content_hash, added_at, "
         "state) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -269,17 +242,7 @@ def insert_case(
 
 
 def write_state(connection: sqlite3.Connection, case: Case, state: CaseState) -> None:
-    """Put a state, other than held-out, into the records of a case and of its label.
-
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        The records, inside a transaction.
-    case : Case
-        The case as it was.
-    state : CaseState
-        The state under the lock of a held-out case.
-    """
+    """Put a state, which is the one under the lock of a held-out case, beside case and label."""
     connection.execute(
         "UPDATE cases SET state = ? WHERE identifier = ?", (state.value, case.identifier)
     )
@@ -290,17 +253,7 @@ def write_state(connection: sqlite3.Connection, case: Case, state: CaseState) ->
 
 
 def clear_label(connection: sqlite3.Connection, case: Case, state: CaseState) -> None:
-    """Leave a case without a label; the label that it had becomes the previous one.
-
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        The records, inside a transaction.
-    case : Case
-        The case as it was; it has a label and no previous one.
-    state : CaseState
-        The state under the lock of a held-out case.
-    """
+    """Leave a case without a label; the only label that it had becomes the previous one."""
     connection.execute(
         "UPDATE cases SET label_version = NULL, previous_label_version = ?, state = ? "
         "WHERE identifier = ?",
@@ -311,17 +264,7 @@ def clear_label(connection: sqlite3.Connection, case: Case, state: CaseState) ->
 def write_done_slices(
     connection: sqlite3.Connection, case: Case, done_slices: DoneSlices | None
 ) -> None:
-    """Put the marks of finished slices into the records of the label of a case.
-
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        The records of the study, inside a transaction.
-    case : Case
-        The case as it was; it has a label.
-    done_slices : DoneSlices or None
-        All marks from now on; None for a complete label.
-    """
+    """Replace the marks of the label of a case; None stands for a complete label."""
     connection.execute(
         "UPDATE labels SET done_slices = ? WHERE case_identifier = ? AND version = ?",
         (
@@ -330,50 +273,3 @@ def write_done_slices(
             case.label_version,
         ),
     )
-
-
-def write_lock(connection: sqlite3.Connection, case: Case, held_out: bool) -> None:
-    """Lock a case away from training, or unlock it.
-
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        The records, inside a transaction.
-    case : Case
-        The case as it was.
-    held_out : bool
-        Whether it is held out from now on.
-    """
-    connection.execute(
-        "UPDATE cases SET held_out = ? WHERE identifier = ?", (int(held_out), case.identifier)
-    )
-
-
-def write_source(connection: sqlite3.Connection, case: Case, source: str) -> None:
-    """Put the new place of a scan into the records.
-
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        The records, inside a transaction.
-    case : Case
-        The case whose scan moved.
-    source : str
-        JSON of ``ScanSource.to_dict``.
-    """
-    connection.execute(
-        "UPDATE cases SET source = ? WHERE identifier = ?", (source, case.identifier)
-    )
-
-
-def delete_case(connection: sqlite3.Connection, case: Case) -> None:
-    """Take a case, its label records and its metrics out of the records.
-
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        The records, inside a transaction.
-    case : Case
-        The case to remove.
-    """
-    connection.execute("DELETE FROM cases WHERE identifier = ?", (case.identifier,))

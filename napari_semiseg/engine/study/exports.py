@@ -75,7 +75,7 @@ def export_labels(study: Study, folder: str | Path, file_type: str = ".nii.gz") 
         write_text(target / _TABLE, _table(cases, files))
         sources: list[_SourceRow] = []
         for case, file in zip(cases, files, strict=True):
-            label = study.load_training_label(case.name)
+            label = study.labels.load_for_training(case.name)
             if label is not None:
                 sparse = {} if case.done_slices is None else {NOT_ANNOTATED: "not annotated"}
                 write_label(file, label, case.geometry, class_names | sparse)
@@ -90,7 +90,7 @@ def _sources(
     study: Study, case: Case, label: np.ndarray, class_names: Mapping[int, str]
 ) -> Iterator[_SourceRow]:
     """Tell where the voxels of each class of an exported label come from."""
-    provenance = study.regions.provenance(case.name)
+    provenance = study.labels.parts.provenance(case.name)
     if provenance is None:
         return
     for value, counts in provenance.voxels_by_class(label).items():

@@ -163,7 +163,7 @@ def import_cases(
         raise StudyError(
             "A list of labelled cases needs the folder of their label files; give it with --labels."
         )
-    for found in study.add_scans(scans):
+    for found in study.scans.add_all(scans):
         if not isinstance(found, ScanProblem):
             yield _label_and_lock(study, ImportStep(found.name, added=True), labels, lists)
         elif found.known_as is not None:
@@ -193,7 +193,7 @@ def _label_and_lock(
             if path is not None and case.label_belongs_to_a_person:
                 step = replace(step, kept=True)
             elif path is not None:
-                study.import_label(name, path)
+                study.labels.import_file(name, path)
                 step = replace(step, labelled=True)
             elif lists.labelled is not None:
                 raise BadLabel(f"The folder {labels} has no label file for “{name}”.")

@@ -161,7 +161,7 @@ class _Looking:
         self.cache = _Cache(study)
         self._study = study
         self._thumbnails = ThumbnailStore(study.cache_folder)
-        self._runs = study.runs()[::-1]
+        self._runs = study.runs.all()[::-1]
 
     def at(self, case: Case) -> CaseOverview:
         entry = self.cache.entries.setdefault(str(case.identifier), _Entry())
@@ -243,12 +243,12 @@ def measure_marked(study: Study, case: Case, run: str | None) -> Marked | None:
         If the label or a map is damaged.
     """
     counts, unsure = np.zeros(256, np.int64), None
-    label = study.load_label(case.name) if case.has_label else None
+    label = study.labels.load(case.name) if case.has_label else None
     if run is not None:
-        prediction = study.load_map(run, case.name, "prediction").array
+        prediction = study.runs.maps.load(run, case.name, "prediction").array
         uncertainty = None
-        if "uncertainty" in study.maps(run, case.name):
-            uncertainty = study.load_map(run, case.name, "uncertainty").array
+        if "uncertainty" in study.runs.maps.kinds(run, case.name):
+            uncertainty = study.runs.maps.load(run, case.name, "uncertainty").array
         counts, unsure = _measure_prediction(prediction, uncertainty)
     if label is not None:
         counts = sum((_count(slab) for slab in _slabs(label)), np.zeros(256, np.int64))

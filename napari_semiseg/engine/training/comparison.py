@@ -174,11 +174,11 @@ def find_run(
     problems : list of str, optional
         Is given a sentence for each run that would do, but whose checkpoint cannot be read.
     """
-    labels = study.label_snapshot_hash()
+    labels = study.labels.snapshot_hash()
     unlabelled = {case.name for case in study.unlabelled_cases()}
     wanted = _apart_from_the_method(settings)
     own = settings_of(method_of(settings.method), settings.method_settings).model_dump(mode="json")
-    for run in reversed(study.runs()):
+    for run in reversed(study.runs.all()):
         usable = run.status == "finished" and run.has_checkpoint
         usable = usable and not run.details.get(BUDGET_CHANGED)
         usable = usable and run.label_hash == labels and set(run.unlabelled) == unlabelled

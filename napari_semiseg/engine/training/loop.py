@@ -92,7 +92,7 @@ def train(
             if work.release:
                 yield from _released(work)
     yield Finished(work.run.identifier, outcome.status, work.step, work.seconds)
-    return study.run(work.run.identifier)
+    return study.runs.get(work.run.identifier)
 
 
 @dataclass
@@ -123,7 +123,7 @@ def _recorded(work: Work) -> Iterator[_Outcome]:
     finally:
         if work.processes.leads:
             # the pace of a run tells how long the next one takes
-            work.study.update_run(
+            work.study.runs.update(
                 work.run.identifier,
                 status=status,
                 steps=work.step,
@@ -266,7 +266,7 @@ def _validate(work: Work) -> Generator[Event, None, None]:
     dice: dict[int, list[float]] = {value: [] for value in values}
     for case in work.validation:
         maps = yield from _maps(work, case.name, (), "validation")
-        truth = work.study.load_label(case.name)
+        truth = work.study.labels.load(case.name)
         if maps is None or truth is None:
             return
         for value, score in dice_per_class(maps.prediction, truth, values).items():
@@ -289,7 +289,7 @@ def _maps(
 
     The method has ``prototypes`` only during a window: a checkpoint must never keep a preview's.
     """
-    volume, overlap = work.study.volume(case), OVERLAPS[what]
+    volume, overlap = work.study.scans.read(case), OVERLAPS[what]
     prediction = predict_case(work.method, case, volume, kinds, overlap=overlap)
     own = work.method.prototypes
     while not work.stop:

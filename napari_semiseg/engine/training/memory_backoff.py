@@ -77,7 +77,7 @@ def _go_on_with(work: Work, saving: Saving) -> Warned:
     work.sampler.plan = saving.plan
     sentence = f"Memory ran out at step {work.step + 1}: training goes on with {saving.what}."
     work.savings.append(sentence)
-    work.study.update_run(
+    work.study.runs.update(
         work.run.identifier, plan=saving.plan.model_dump(mode="json"), savings=work.savings
     )
     return Warned(sentence)

@@ -72,7 +72,7 @@ def prepare(
     yield Preparing(0, 1, "looking at the scans")
     basis = _basis(study, settings, resume)
     source = resume or settings.start_from
-    former = None if source is None else study.run(source)
+    former = None if source is None else study.runs.get(source)
     for sentence in unknown_parts(former) if former is not None else ():
         yield Warned(sentence)
     training, validation = _split(study, settings, former)
@@ -91,7 +91,7 @@ def prepare(
     run = _run(study, settings, plan, resume, processes, former)
     if processes.leads:
         set_aside: dict[str, Any] = {VALIDATION: [case.name for case in validation]}
-        study.update_run(run, **set_aside)
+        study.runs.update(run, **set_aside)
     budget = Budget.of(settings)
     sampler = make_sampler(method)
     work = Work(study, run, settings, machine, processes, method, sampler, budget, validation)
@@ -193,7 +193,7 @@ def _split(
 
 
 def _checkpoint(study: Study, settings: TrainingSettings, resume: str) -> Checkpoint:
-    checkpoint = load_checkpoint(study.run(resume).folder)
+    checkpoint = load_checkpoint(study.runs.get(resume).folder)
     if checkpoint.method != settings.method:
         raise SettingsError(
             f"Run {resume} was trained with {checkpoint.method}, not {settings.method}; "
@@ -268,15 +268,15 @@ def _run(
         "plan": plan.model_dump(mode="json"),
     }
     if processes.leads and resume is None:
-        run = study.create_run(settings.method, record, settings.seed, former)
+        run = study.runs.create(settings.method, record, settings.seed, former)
         identifier = run.identifier
     elif processes.leads and former is not None:
         before = settings_of_run(former)
-        study.resume_run(former.identifier, record)
+        study.runs.resume(former.identifier, record)
         if (before.steps, before.minutes) != (settings.steps, settings.minutes):
             changed: dict[str, Any] = {BUDGET_CHANGED: True}
-            study.update_run(former, **changed)
-    return study.run(str(processes.of_the_first(identifier)))
+            study.runs.update(former, **changed)
+    return study.runs.get(str(processes.of_the_first(identifier)))
 
 
 def settings_of_run(run: Run) -> TrainingSettings:

@@ -33,7 +33,7 @@ def starting_checkpoint(study: Study, settings: TrainingSettings) -> Checkpoint 
     """
     if settings.start_from is None:
         return None
-    checkpoint = load_checkpoint(study.run(settings.start_from).folder)
+    checkpoint = load_checkpoint(study.runs.get(settings.start_from).folder)
     if checkpoint.method != settings.method:
         raise SettingsError(
             f"Run {settings.start_from} was trained with {checkpoint.method}, and its networks are "

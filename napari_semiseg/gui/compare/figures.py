@@ -148,7 +148,7 @@ def compare_runs(study: Study, chosen: Sequence[str] | None, yardstick: str | No
         Identifier of the run to compare with; None compares each with its supervised twin.
     """
     held_out = [case for case in study.held_out_cases() if case.is_reference]
-    runs = study.runs()
+    runs = study.runs.all()
     twins = _twins(runs)
     figures = {run.identifier: _figures(study, run, held_out, twins) for run in reversed(runs)}
     names = _first_choice(figures) if chosen is None else [run for run in chosen if run in figures]

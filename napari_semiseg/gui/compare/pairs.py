@@ -107,8 +107,8 @@ def read_pair(
     structure : int or None
         Class value whose differences are wanted; None compares all.
     """
-    first = yield from _prediction(study, study.run(runs[0]), name)
-    second = yield from _prediction(study, study.run(runs[1]), name)
+    first = yield from _prediction(study, study.runs.get(runs[0]), name)
+    second = yield from _prediction(study, study.runs.get(runs[1]), name)
     case = study.case(name)
     return Pair(case, runs, (first, second), differences_of(case, (first, second), structure))
 
@@ -116,8 +116,8 @@ def read_pair(
 def _prediction(study: Study, run: Run, name: str) -> Generator[JobStep, None, np.ndarray]:
     from napari_semiseg.engine.inference.prediction import CasePredicted, predict
 
-    if "prediction" in study.maps(run, name):
-        stored = study.load_map(run, name, "prediction")
+    if "prediction" in study.runs.maps.kinds(run, name):
+        stored = study.runs.maps.load(run, name, "prediction")
         if stored.attributes.get(_MADE_WITH) == run.finished:
             return np.asarray(stored.array[...])
     yield JobStep(None, f"loading {run.identifier}")
@@ -126,7 +126,7 @@ def _prediction(study: Study, run: Run, name: str) -> Generator[JobStep, None, n
             prediction = event.maps.prediction
         else:
             yield JobStep(event.share, f"predicting {name} with {run.identifier}")
-    study.save_map(run, name, "prediction", prediction, **{_MADE_WITH: run.finished})
+    study.runs.maps.save(run, name, "prediction", prediction, **{_MADE_WITH: run.finished})
     return prediction
 
 

@@ -109,9 +109,9 @@ def read_study(path: Paths) -> list[LayerData] | list[tuple[None]]:
         if not cases:
             raise StudyError(f"The study {study.name} has no scans yet: add some to it first.")
         case = cases[0]
-        label = study.load_label(case.name)
+        label = study.labels.load(case.name)
         return [
-            *scan_layers(case.name, study.volume(case.name)),
+            *scan_layers(case.name, study.scans.read(case.name)),
             label_layer(case.name, label, case.geometry, study.classes),
         ]
 

@@ -76,7 +76,7 @@ class Labelling:
         name = self._on_show.name
         if name is not None:
             self._open.change(
-                lambda study: study.restore_previous_label(name),
+                lambda study: study.labels.restore_previous(name),
                 lambda _: self._on_show.show_again(),
             )
 

@@ -262,13 +262,13 @@ def keep_label(
     case = study.case(name)
     voxels = strokes.voxels
     if case.label_version != version.number:
-        label = study.load_label(name)
+        label = study.labels.load(name)
         voxels = strokes.laid_over(np.zeros_like(voxels) if label is None else label)
     if case.label_origin == "accepted" or case.hidden_state is CaseState.ACCEPTED:
         study.time_spent.begin_correction(name)
     finished = case.hidden_state is CaseState.LABELLED
     state = CaseState.LABELLED if finished else CaseState.IN_PROGRESS
-    study.save_label(name, voxels, state=state, origin="human")
+    study.labels.save(name, voxels, state=state, origin="human")
     version.number = study.case(name).label_version
     study.time_spent.add(name, work.seconds, work.edits)
     return None if np.array_equal(voxels, strokes.voxels) else voxels

@@ -74,7 +74,7 @@ class JobStep:
 
 def take_snapshot(study: Study) -> Snapshot:
     """Read the records of a study."""
-    runs = tuple(study.runs())
+    runs = tuple(study.runs.all())
     usable = [
         run
         for run in runs

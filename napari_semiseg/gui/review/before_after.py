@@ -106,7 +106,7 @@ class BeforeAfter:
                 self._before = label
                 self.show(True)
 
-        self._reading.start(study.load_previous_label, name, done=read)
+        self._reading.start(study.labels.load_previous, name, done=read)
 
     def _begin(self, before: np.ndarray) -> None:
         layer, case = self._layer, self._on_show.case

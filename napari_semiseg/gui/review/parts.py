@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_semiseg.engine.inference.maps import CaseMaps
-    from napari_semiseg.engine.review.regions import Region, Regions
+    from napari_semiseg.engine.review.parts import FoundParts, Part
     from napari_semiseg.gui.open_study.open_study import OpenStudy
     from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
     from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
@@ -46,7 +46,7 @@ class Parts:
 
     Attributes
     ----------
-    regions : Regions
+    regions : FoundParts
         The parts that are sure enough.
     touching : frozenset of int
         Numbers of those that touch what is in the label.
@@ -54,7 +54,7 @@ class Parts:
         Volume of what the prediction marks and nobody has decided on, however sure.
     """
 
-    regions: Regions
+    regions: FoundParts
     touching: frozenset[int]
     left_ml: float
 
@@ -77,10 +77,10 @@ def find_parts(
     certainty : float
         0…1; parts hold only voxels that are at least as sure.
     """
-    from napari_semiseg.engine.review.regions import find_regions
+    from napari_semiseg.engine.review.parts import connected_parts
 
-    among = study.regions.undecided(maps.case, run)
-    regions = find_regions(
+    among = study.labels.parts.undecided(maps.case, run)
+    regions = connected_parts(
         maps.prediction,
         maps.geometry,
         class_values,
@@ -88,7 +88,7 @@ def find_parts(
         least_certainty=0.0 if maps.uncertainty is None else certainty,
         among=among,
     )
-    label = study.load_label(maps.case)
+    label = study.labels.load(maps.case)
     left = int(np.count_nonzero(among & (maps.prediction > 0)))
     return Parts(
         regions,
@@ -108,7 +108,7 @@ class RegionReview:
         Whether background that is as sure counts as a part, too.
     parts : Parts or None
         What is left; None while nobody knows.
-    chosen : Region or None
+    chosen : Part or None
         The part that the user has chosen.
     changed : psygnal.Signal
         Emitted after any of these, or what can be done, changed.
@@ -124,7 +124,7 @@ class RegionReview:
         self.certainty = FIRST_CERTAINTY
         self.with_background = False
         self.parts: Parts | None = None
-        self.chosen: Region | None = None
+        self.chosen: Part | None = None
         self._layer = RegionLayer(self._layers, self.choose_at)
         self._answer: tuple[str, CaseMaps] | None = None
         self._active = False
@@ -221,7 +221,7 @@ class RegionReview:
 
     # choosing
 
-    def choose(self, region: Region, travel: bool = True) -> None:
+    def choose(self, region: Part, travel: bool = True) -> None:
         """Choose a part; ``travel`` moves the view to its middle."""
         self.chosen = region
         self._layer.emphasise(region.number)
@@ -276,27 +276,27 @@ class RegionReview:
     def accept_chosen(self) -> None:
         """Accept the chosen part into the label."""
         if self.reason_against_one() is None and self.chosen is not None:
-            self._decide(lambda study: study.regions.accept, [self.chosen])
+            self._decide(lambda study: study.labels.parts.accept, [self.chosen])
 
     def accept_all(self) -> None:
         """Accept all parts that are sure enough into the label."""
         if self.reason_against() is None and self.parts is not None:
-            self._decide(lambda study: study.regions.accept, self.parts.regions.table)
+            self._decide(lambda study: study.labels.parts.accept, self.parts.regions.table)
 
     def reject_chosen(self) -> None:
         """Reject the chosen part: it is not offered again, and not trained on."""
         if self.reason_against_one() is None and self.chosen is not None:
-            self._decide(lambda study: study.regions.reject, [self.chosen])
+            self._decide(lambda study: study.labels.parts.reject, [self.chosen])
 
     def undo(self) -> None:
         """Take the last decision back."""
         if self.reason_against_undo() is None and self._undoable is not None:
             name, version = self._undoable
             self._undoable = None
-            self._change(name, lambda study: study.regions.take_back(name, version))
+            self._change(name, lambda study: study.labels.parts.take_back(name, version))
 
     def _decide(
-        self, decision: Callable[[Study], Callable[..., Case]], regions: Sequence[Region]
+        self, decision: Callable[[Study], Callable[..., Case]], regions: Sequence[Part]
     ) -> None:
         if self._answer is None or self.parts is None:
             return
@@ -342,12 +342,12 @@ def class_name(value: int, names: dict[int, str]) -> str:
     return names.get(value, f"class {value}") if value else "background"
 
 
-def describe_part(region: Region, names: dict[int, str], certainty: float | None) -> str:
+def describe_part(region: Part, names: dict[int, str], certainty: float | None) -> str:
     """Return a part in words for the audit trail, such as ``"liver, part 2, at least 80 % sure"``.
 
     Parameters
     ----------
-    region : Region
+    region : Part
         The part.
     names : dict of int to str
         The classes.

@@ -23,7 +23,7 @@ from napari_semiseg.gui.widgets.case_columns import millilitres, percent
 from napari_semiseg.gui.widgets.controls import Fold, allow, button, caption, describe, swatch
 
 if TYPE_CHECKING:
-    from napari_semiseg.engine.review.regions import Region
+    from napari_semiseg.engine.review.parts import Part
     from napari_semiseg.gui.open_study.open_study import OpenStudy
     from napari_semiseg.gui.review.parts import RegionReview
     from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
@@ -49,7 +49,7 @@ class RegionSection(Fold):
         self._open = open_study
         self._on_show = on_show
         self._review = review
-        self._listed: tuple[Region, ...] = ()
+        self._listed: tuple[Part, ...] = ()
         self._make_controls()
         self._make_table()
         self._make_buttons()
@@ -167,7 +167,7 @@ class RegionSection(Fold):
         allow(self.undo, review.reason_against_undo())
         self.words.setText(" ".join(filter(None, (reason or self._summary(), self._standing()))))
 
-    def _list(self, table: tuple[Region, ...]) -> None:
+    def _list(self, table: tuple[Part, ...]) -> None:
         shown = table[:MOST_ROWS]
         self.table.blockSignals(True)
         if shown != self._listed:
@@ -184,7 +184,7 @@ class RegionSection(Fold):
                 model.select(model.selection(), QItemSelectionModel.SelectionFlag.Deselect)
         self.table.blockSignals(False)
 
-    def _fill(self, row: int, region: Region) -> None:
+    def _fill(self, row: int, region: Part) -> None:
         classes = self._open.records.classes
         name = class_name(region.class_value, classes_by_value(classes))
         colours = {item.value: item.colour for item in classes}

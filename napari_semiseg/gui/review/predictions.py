@@ -93,9 +93,9 @@ def measure_unsure(study: Study, cases: Sequence[str]) -> Generator[Unsure, None
         if run is None:
             continue
         uncertainty = None
-        if "uncertainty" in study.maps(run, name):
-            uncertainty = np.asarray(study.load_map(run, name, "uncertainty").array[...])
-        prediction = np.asarray(study.load_map(run, name, "prediction").array[...])
+        if "uncertainty" in study.runs.maps.kinds(run, name):
+            uncertainty = np.asarray(study.runs.maps.load(run, name, "uncertainty").array[...])
+        prediction = np.asarray(study.runs.maps.load(run, name, "prediction").array[...])
         yield Unsure(name, mean_unsure(prediction, uncertainty))
 
 
@@ -118,6 +118,6 @@ def start_from_prediction(study: Study, name: str, run: str) -> None:
             f"The case '{name}' is held out and is measured against what a person draws: draw its "
             "label by hand on the Label page."
         )
-    prediction = np.asarray(study.load_map(run, name, "prediction").array[...])
-    study.save_label(name, prediction, state=CaseState.IN_PROGRESS, origin="human", run=run)
+    prediction = np.asarray(study.runs.maps.load(run, name, "prediction").array[...])
+    study.labels.save(name, prediction, state=CaseState.IN_PROGRESS, origin="human", run=run)
     study.time_spent.begin_correction(name)

@@ -166,12 +166,12 @@ class Reviewing:
     def _decide(
         self,
         name: str,
-        decision: Callable[[Study, str], None],
+        decision: Callable[[Study, str], object],
         then: Callable[[], None] | None = None,
     ) -> None:
         def work(study: Study) -> None:
             run = run_with_prediction(study, name)
-            decision(study, run or study.run(None).identifier)
+            decision(study, run or study.runs.get(None).identifier)
 
         def decided(_: None) -> None:
             if name == self._on_show.name:

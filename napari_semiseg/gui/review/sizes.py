@@ -73,9 +73,9 @@ def measure_sizes(study: Study, run: str, name: str) -> Generator[float | None, 
     from napari_semiseg.engine.methods.assembly import restore
     from napari_semiseg.engine.planning.machine import describe_machine
 
-    method, _ = restore(study.run(run).folder, describe_machine())
-    truth = study.load_label(name) if has_true_sizes(study.case(name)) else None
-    return (yield from size_profile(method, name, study.volume(name), truth))
+    method, _ = restore(study.runs.get(run).folder, describe_machine())
+    truth = study.labels.load(name) if has_true_sizes(study.case(name)) else None
+    return (yield from size_profile(method, name, study.scans.read(name), truth))
 
 
 class ScanSizes:

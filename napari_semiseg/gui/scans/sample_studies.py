@@ -114,11 +114,11 @@ def _fill(
 ) -> Iterator[JobStep]:
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         yield JobStep(index / len(images), image.name)
-        outcome = next(study.add_scans([image]))
+        outcome = next(study.scans.add_all([image]))
         if isinstance(outcome, ScanProblem):
             raise StudyError(outcome.sentence)
         locked = index >= len(images) - held_out
         if index < labelled or locked:
-            study.import_label(outcome.name, label)
+            study.labels.import_file(outcome.name, label)
         if locked:
             study.hold_out(outcome.name)

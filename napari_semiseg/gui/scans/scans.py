@@ -136,7 +136,7 @@ def add_scans(study: Study, paths: Sequence[str | Path]) -> Generator[JobStep, N
     """
     problems: list[str] = []
     yield JobStep(None, "looking for scans")
-    for count, outcome in enumerate(study.add_scans(paths), start=1):
+    for count, outcome in enumerate(study.scans.add_all(paths), start=1):
         if isinstance(outcome, ScanProblem):
             problems.append(outcome.sentence)
             yield JobStep(None, f"{count} looked at")
@@ -155,11 +155,11 @@ def locate_scans(study: Study, place: str | Path) -> Generator[JobStep, None, tu
     """
     place = Path(place)
     yield JobStep(None, place.name)
-    found = len(study.relocate_scans(place))
+    found = len(study.scans.relocate(place))
     if found and place.is_file():
         # the others of its folder are likely to have moved with it
         yield JobStep(None, place.parent.name)
-        found += len(study.relocate_scans(place.parent))
+        found += len(study.scans.relocate(place.parent))
     return found, sum(find_missing(case) is not None for case in study.cases())
 
 
@@ -176,7 +176,7 @@ def import_labels(study: Study, paths: Sequence[str | Path]) -> Generator[JobSte
         name = path.name.split(".")[0]
         yield JobStep(index / len(paths), name)
         try:
-            study.import_label(name, path)
+            study.labels.import_file(name, path)
         except SemisegError as problem:
             problems.append(str(problem))
     return problems

@@ -47,8 +47,8 @@ def read_case(study: Study, name: str, former: OpenCase | None = None) -> OpenCa
     """Read the scan and the label of a case; the scan of a ``former`` reading is taken as it is."""
     case = study.case(name)
     known = former is not None and former.case.content_hash == case.content_hash
-    volume = former.volume if former is not None and known else study.volume(name)
-    return OpenCase(case, volume, study.load_label(name))
+    volume = former.volume if former is not None and known else study.scans.read(name)
+    return OpenCase(case, volume, study.labels.load(name))
 
 
 class CaseOnShow:

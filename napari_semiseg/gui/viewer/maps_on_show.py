@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 def run_with_prediction(study: Study, name: str) -> str | None:
     """Return the newest run that has stored a prediction of a case; None where none has."""
-    runs = reversed(study.runs())
-    return next((run.identifier for run in runs if "prediction" in study.maps(run, name)), None)
+    runs = reversed(study.runs.all())
+    return next(
+        (run.identifier for run in runs if "prediction" in study.runs.maps.kinds(run, name)), None
+    )
 
 
 def read_maps(study: Study, name: str) -> tuple[str, CaseMaps] | None:

@@ -144,7 +144,7 @@ class SlicesOnShow:
         if name is None or axis is None or index is None or self.reason_against_marking():
             return
         done = index not in self.done
-        self._open.change(lambda study: study.mark_slices(name, axis, [index], done=done))
+        self._open.change(lambda study: study.labels.mark_slices(name, axis, [index], done=done))
 
     def _on_turned(self) -> None:
         axis, layer = self.axis, self._layer

@@ -154,9 +154,9 @@ def test_training_goes_on_until_a_prediction_is_useful(tmp_path, useful, status)
     assert ("was reached" in section.remarks[0]) == (useful == 0.0)
     assert_measured(section, "s after Train", "steps")
     with Study.open(given.study) as study:
-        (run,) = study.runs()
+        (run,) = study.runs.all()
         assert run.status == status
-        assert not study.metrics(run)  # a look at the held-out scans is no evaluation
+        assert not study.runs.metrics(run)  # a look at the held-out scans is no evaluation
 
 
 def test_a_study_without_held_out_scans_is_refused(tmp_path):

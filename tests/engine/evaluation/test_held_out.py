@@ -22,8 +22,8 @@ def _one_thread(one_thread):
 @pytest.fixture
 def study(tmp_path):
     with make_study(tmp_path, count=5, held_out=2) as made:
-        run = made.create_run("supervised", {}, 0)
-        made.update_run(run, status="finished")
+        run = made.runs.create("supervised", {}, 0)
+        made.runs.update(run, status="finished")
         yield made
 
 
@@ -48,14 +48,14 @@ class Truth(Threshold):
 @pytest.fixture
 def perfect(study, answer_with, monkeypatch):
     """A method that finds every label: the images it sees are the labels."""
-    original = study.volume
+    original = study.scans.read
 
     def volume(name):
         found = original(name)
-        found.voxels[0] = study.load_label(name)
+        found.voxels[0] = study.labels.load(name)
         return found
 
-    monkeypatch.setattr(study, "volume", volume)
+    monkeypatch.setattr(study.scans, "read", volume)
     answer_with(Truth(make_plan(spacing=(1.5, 1, 1), class_values=(1, 2)), (0.5, 1.5)))
 
 
@@ -75,7 +75,7 @@ def test_a_perfect_prediction_has_dice_one_and_no_distance(study):
 @pytest.mark.usefixtures("perfect")
 def test_what_was_measured_is_recorded_with_the_run(study):
     _, found = finish(evaluate(study))
-    recorded = recorded_metrics(study, study.run(found.run), study.held_out_cases())
+    recorded = recorded_metrics(study, study.runs.get(found.run), study.held_out_cases())
     assert recorded.current == found.metrics
     assert recorded.outdated == ()
 
@@ -92,10 +92,10 @@ def test_a_prediction_that_misses_everything_has_dice_nought(study, answer_with)
 def test_only_held_out_cases_are_read(study, answer_with, monkeypatch):
     answer_with(Threshold(make_plan(class_values=(1, 2)), (1e5, 1e5)))
     read = []
-    for what in ("volume", "load_label"):
-        original = getattr(study, what)
+    for shelf, what in ((study.scans, "read"), (study.labels, "load")):
+        original = getattr(shelf, what)
         monkeypatch.setattr(
-            study, what, lambda name, original=original: (read.append(name), original(name))[1]
+            shelf, what, lambda name, original=original: (read.append(name), original(name))[1]
         )
     finish(evaluate(study))
     assert set(read) == {"case_03", "case_04"}
@@ -123,19 +123,19 @@ def test_a_class_that_is_gone_since_training_goes_by_its_value(study, answer_wit
 
 def test_distances_are_in_millimetres_on_the_scans_own_grid(study, answer_with, monkeypatch):
     """A ball that is one slice too low is one slice's thickness, 1.5 mm, away at most."""
-    original = study.volume
+    original = study.scans.read
 
     def volume(name):
         found = original(name)
-        found.voxels[0] = np.roll(study.load_label(name) > 0, 1, axis=0)
+        found.voxels[0] = np.roll(study.labels.load(name) > 0, 1, axis=0)
         return found
 
-    monkeypatch.setattr(study, "volume", volume)
+    monkeypatch.setattr(study.scans, "read", volume)
     answer_with(Truth(make_plan(spacing=(1.5, 1, 1), class_values=(1,)), (0.5,)))
     for name in ("case_03", "case_04"):
         study.hold_out(name, locked=False)
-        ball = (study.load_label(name) > 0).astype(np.uint8)
-        study.save_label(name, ball, state=CaseState.LABELLED)
+        ball = (study.labels.load(name) > 0).astype(np.uint8)
+        study.labels.save(name, ball, state=CaseState.LABELLED)
         study.hold_out(name)
     _, found = finish(evaluate(study))
     scores = found.mean["shell"]
@@ -164,7 +164,7 @@ def test_scans_that_a_run_learnt_from_before_they_were_locked_are_left_out(study
 
 def test_a_study_without_held_out_labels_says_what_to_do(tmp_path):
     with make_study(tmp_path, held_out=0) as study:
-        study.update_run(study.create_run("supervised", {}, 0), status="finished")
+        study.runs.update(study.runs.create("supervised", {}, 0), status="finished")
         with pytest.raises(
             StudyError, match=r"no held-out scan with a finished label .*--held-out"
         ):
@@ -185,4 +185,4 @@ def test_an_unknown_run_is_named(study):
 def test_measuring_with_or_without_islands_by_choice_records_nothing(study, perfect, wanted):
     _, evaluation = finish(evaluate(study, largest_component=wanted))
     assert evaluation.dice == 1.0
-    assert study.metrics("001-supervised") == {}
+    assert study.runs.metrics("001-supervised") == {}

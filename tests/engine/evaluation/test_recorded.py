@@ -16,8 +16,8 @@ def study(tmp_path):
 
 @pytest.fixture
 def run(study):
-    made = study.create_run("supervised", {}, 0)
-    return study.update_run(made.identifier, status="finished")
+    made = study.runs.create("supervised", {}, 0)
+    return study.runs.update(made.identifier, status="finished")
 
 
 def held_out(study):
@@ -26,7 +26,7 @@ def held_out(study):
 
 @pytest.fixture
 def metrics(study):
-    label = study.load_label(held_out(study).name)
+    label = study.labels.load(held_out(study).name)
     return measure_case(label, label, [1], (1.0, 1.0, 1.0))
 
 
@@ -39,11 +39,11 @@ def test_what_was_recorded_is_read_again(study, run, metrics):
 
 def test_a_run_that_was_trained_further_is_to_be_measured_again(study, run, metrics, monkeypatch):
     record_case(study, run, held_out(study), metrics)
-    study.update_run(run.identifier, status="running")
+    study.runs.update(run.identifier, status="running")
     monkeypatch.setattr(
         "napari_semiseg.engine.study.runs.runs.now", lambda: "2100-01-01T00:00:00+00:00"
     )
-    later = study.update_run(run.identifier, status="finished")
+    later = study.runs.update(run.identifier, status="finished")
     recorded = recorded_metrics(study, later, study.held_out_cases())
     assert recorded.current == {}
     assert recorded.outdated == (held_out(study).name,)
@@ -52,12 +52,12 @@ def test_a_run_that_was_trained_further_is_to_be_measured_again(study, run, metr
 def test_a_corrected_label_is_to_be_measured_again(study, run, metrics):
     name = held_out(study).name
     record_case(study, run, held_out(study), metrics)
-    voxels = np.array(study.load_label(name))
+    voxels = np.array(study.labels.load(name))
     voxels[0] = 1
-    study.save_label(name, voxels, state="labelled")
+    study.labels.save(name, voxels, state="labelled")
     assert recorded_metrics(study, run, study.held_out_cases()).outdated == (name,)
 
 
 def test_figures_of_before_that_do_not_tell_are_taken_for_current(study, run, metrics):
-    study.record_metrics(run.identifier, held_out(study).name, metrics.to_dict())
+    study.runs.record_metrics(run.identifier, held_out(study).name, metrics.to_dict())
     assert recorded_metrics(study, run, study.held_out_cases()).outdated == ()

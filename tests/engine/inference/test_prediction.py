@@ -270,32 +270,34 @@ def test_predicting_marks_unlabelled_cases_and_stores_their_maps(trained):
     ]
     assert shares == sorted(shares)
     assert shares[-1] == 1
-    run = trained.run()
+    run = trained.runs.get()
     for name in done:
         assert trained.case(name).state == CaseState.PREDICTED
-        assert set(MAP_KINDS) - {"disagreement"} <= set(trained.maps(run, name))
-        assert trained.load_map(run, name, "uncertainty").attributes["source"]
+        assert set(MAP_KINDS) - {"disagreement"} <= set(trained.runs.maps.kinds(run, name))
+        assert trained.runs.maps.load(run, name, "uncertainty").attributes["source"]
     last = events[-1].maps
-    assert trained.maps(run, last.case) == sorted(last.arrays())
+    assert trained.runs.maps.kinds(run, last.case) == sorted(last.arrays())
     for kind, array in last.arrays().items():
-        np.testing.assert_array_equal(trained.load_map(run, last.case, kind).array[...], array)
+        np.testing.assert_array_equal(
+            trained.runs.maps.load(run, last.case, kind).array[...], array
+        )
 
 
 def test_predicting_never_touches_what_people_made(trained):
     labelled, locked = trained.labelled_cases()[0], trained.held_out_cases()[0]
-    before = {case.name: trained.load_label(case.name) for case in (labelled, locked)}
+    before = {case.name: trained.labels.load(case.name) for case in (labelled, locked)}
     decisions = len(trained.decisions())
     list(predict(trained, cases=[labelled.name, locked.name], device="cpu"))
     for case in (labelled, locked):
         after = trained.case(case.name)
         assert (after.state, after.label_saved_at) == (case.state, case.label_saved_at)
-        np.testing.assert_array_equal(trained.load_label(case.name), before[case.name])
+        np.testing.assert_array_equal(trained.labels.load(case.name), before[case.name])
     assert len(trained.decisions()) == decisions
 
 
 def test_predicting_without_storing_leaves_the_study_alone(trained):
     list(predict(trained, device="cpu", store=False))
-    assert trained.maps(trained.run(), "case_02") == []
+    assert trained.runs.maps.kinds(trained.runs.get(), "case_02") == []
     assert trained.case("case_02").state == CaseState.UNLABELLED
 
 

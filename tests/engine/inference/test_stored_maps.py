@@ -16,24 +16,24 @@ from tests.engine.small_study import make_study
 @pytest.fixture
 def study(tmp_path):
     with make_study(tmp_path, count=3, labelled=1) as made:
-        made.create_run("two-answers", {}, 0)
+        made.runs.create("two-answers", {}, 0)
         yield made
 
 
 def predicted(study, kinds=(*MAP_KINDS, NATIVE), kind_of_method=TwoAnswers, name="case_01"):
     method = kind_of_method(make_plan(spacing=(1.5, 1, 1), class_values=(1, 2)), (150, 220))
-    return finish(predict_case(method, name, study.volume(name), kinds))[1]
+    return finish(predict_case(method, name, study.scans.read(name), kinds))[1]
 
 
 def run_of(study):
-    return study.runs()[0].identifier
+    return study.runs.all()[0].identifier
 
 
 def test_every_map_comes_back_as_it_was(study):
     maps = predicted(study)
     store_maps(study, run_of(study), maps)
     found = load_maps(study, run_of(study), "case_01")
-    assert study.maps(run_of(study), "case_01") == sorted(maps.arrays())
+    assert study.runs.maps.kinds(run_of(study), "case_01") == sorted(maps.arrays())
     assert set(found.arrays()) == set(maps.arrays())
     assert len(maps.native) == len(TwoAnswers.native_maps)
     for kind, array in maps.arrays().items():
@@ -56,7 +56,7 @@ def test_maps_that_a_method_does_not_make_stay_away(study):
 def test_maps_of_unknown_kinds_without_a_description_are_passed_over(study):
     run = run_of(study)
     store_maps(study, run, predicted(study, ()))
-    study.save_map(run, "case_01", "something", np.zeros((2, 2, 2)))
+    study.runs.maps.save(run, "case_01", "something", np.zeros((2, 2, 2)))
     assert list(load_maps(study, run, "case_01").arrays()) == ["prediction"]
 
 

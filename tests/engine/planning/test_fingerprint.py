@@ -20,7 +20,7 @@ def write_scan(folder, name, voxels, affine=None):
 
 def study_of(tmp_path, *paths):
     study = Study.create(tmp_path / "s.semiseg", parse_classes("1=a"))
-    for _ in study.add_scans(paths):
+    for _ in study.scans.add_all(paths):
         pass
     return study
 
@@ -59,7 +59,7 @@ def test_intensities_are_sampled_inside_the_labels(tmp_path):
         voxels[0, 0, 0] = index  # no two scans are the same
         paths.append(write_scan(tmp_path / "i", f"case_{index}", voxels))
     with study_of(tmp_path, *paths) as study:
-        study.save_label("case_1", (study.volume("case_1").voxels[0] == 60).astype(np.uint8),
+        study.labels.save("case_1", (study.scans.read("case_1").voxels[0] == 60).astype(np.uint8),
                          state=CaseState.LABELLED)  # fmt: skip
         found = take_fingerprint(study)
     assert found.is_ct
@@ -83,10 +83,10 @@ def test_each_channel_has_its_own_intensities(tmp_path):
 def test_held_out_scans_are_not_looked_at(tmp_path, monkeypatch):
     with make_study(tmp_path, held_out=2) as study:
         read = []
-        for what in ("volume", "load_label"):
-            original = getattr(study, what)
+        for shelf, what in ((study.scans, "read"), (study.labels, "load")):
+            original = getattr(shelf, what)
             monkeypatch.setattr(
-                study, what, lambda name, original=original: (read.append(name), original(name))[1]
+                shelf, what, lambda name, original=original: (read.append(name), original(name))[1]
             )
         take_fingerprint(study)
         assert read

@@ -51,7 +51,7 @@ def test_suggestions_name_unlabelled_scans_slices_and_a_reason(study):
 
 def test_looking_again_reads_what_was_kept_and_says_the_same(study, monkeypatch):
     _, first = suggest(study)
-    kept = list((study.run().folder / FOLDER).glob("*.npz"))
+    kept = list((study.runs.get().folder / FOLDER).glob("*.npz"))
     assert len(kept) == 5
 
     def refuse(*_):
@@ -63,10 +63,10 @@ def test_looking_again_reads_what_was_kept_and_says_the_same(study, monkeypatch)
 
 def test_another_checkpoint_is_looked_at_anew(study):
     suggest(study)
-    run_training(study, tiny("supervised", steps=16), resume=study.run().identifier)
-    before = {path.name for path in (study.run().folder / FOLDER).iterdir()}
+    run_training(study, tiny("supervised", steps=16), resume=study.runs.get().identifier)
+    before = {path.name for path in (study.runs.get().folder / FOLDER).iterdir()}
     suggest(study)
-    after = {path.name for path in (study.run().folder / FOLDER).iterdir()}
+    after = {path.name for path in (study.runs.get().folder / FOLDER).iterdir()}
     assert len(after) == 5
     assert not before & after
 
@@ -84,19 +84,19 @@ def test_stored_maps_are_used_where_they_are(study, monkeypatch):
 def test_cases_that_a_person_has_begun_are_not_suggested(study):
     label = np.zeros(study.case("case_02").geometry.shape, np.uint8)
     label[3, 3, 3] = 1
-    study.save_label("case_02", label, state=CaseState.IN_PROGRESS)
+    study.labels.save("case_02", label, state=CaseState.IN_PROGRESS)
     assert {each.case for each in suggest(study)[1]} == {"case_03", "case_04"}
 
 
 def test_with_every_scan_labelled_there_is_nothing_to_suggest(study, tmp_path):
     for name in ("case_02", "case_03", "case_04"):
-        study.import_label(name, tmp_path / "labels" / f"{name}.nii.gz")
+        study.labels.import_file(name, tmp_path / "labels" / f"{name}.nii.gz")
     with pytest.raises(StudyError, match="no scan left"):
         suggest(study)
 
 
 def test_features_tell_scans_apart_and_leave_no_hook_behind(study):
-    method, _ = restore(study.run().folder, describe_machine("cpu"))
+    method, _ = restore(study.runs.get().folder, describe_machine("cpu"))
     random = np.random.default_rng(0)
     noise = random.normal(size=(1, 24, 22, 20)).astype(np.float32)
     one, same, other = (
@@ -109,7 +109,7 @@ def test_features_tell_scans_apart_and_leave_no_hook_behind(study):
 
 
 def test_a_scan_smaller_than_a_window_has_features_too(study):
-    method, _ = restore(study.run().folder, describe_machine("cpu"))
+    method, _ = restore(study.runs.get().folder, describe_machine("cpu"))
     assert np.isfinite(scan_features(method, np.ones((1, 5, 6, 7), np.float32))).all()
 
 
@@ -144,16 +144,16 @@ def test_the_queue_judges_every_prediction_but_held_out_ones(study):
 
 def test_labels_that_are_finished_in_some_slices_only_say_nothing_of_sizes(study):
     finish(predict(study, kinds=("prediction", "uncertainty"), device="cpu"))
-    study.mark_slices("case_00", 0, [3, 4])
+    study.labels.mark_slices("case_00", 0, [3, 4])
     steps, _ = finish(queue_cases(study))
     assert "case_00" not in {step.case for step in steps}
 
 
 def test_the_queue_compares_with_another_run(study):
     finish(predict(study, kinds=("prediction", "uncertainty"), device="cpu"))
-    first = study.run().identifier
+    first = study.runs.get().identifier
     run_training(study, tiny("supervised", steps=3, seed=1))
     finish(predict(study, kinds=("prediction",), device="cpu"))
-    _, queue = finish(queue_cases(study, first, other_run=study.run().identifier))
+    _, queue = finish(queue_cases(study, first, other_run=study.runs.get().identifier))
     names = {each.name for each in queue[0].trust.ingredients}
     assert "two runs" in names

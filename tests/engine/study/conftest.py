@@ -39,7 +39,7 @@ def study(tmp_path: Path, write_scan: Callable[..., Path]) -> Iterator[Study]:
     for name in "abc":
         write_scan(name)
     with Study.create(tmp_path / "liver.semiseg", parse_classes("1=liver,2=tumour")) as study:
-        list(study.add_scans([tmp_path / "scans"]))
+        list(study.scans.add_all([tmp_path / "scans"]))
         yield study
 
 

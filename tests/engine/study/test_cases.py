@@ -11,7 +11,7 @@ from napari_semiseg.engine.study.runs.learnt_from import label_snapshot_hash
 
 
 def test_cases_keep_the_order_in_which_they_were_added(study: Study, write_scan) -> None:
-    list(study.add_scans([write_scan("aa")]))
+    list(study.scans.add_all([write_scan("aa")]))
     assert [case.name for case in study.cases()] == ["a", "b", "c", "aa"]
 
 
@@ -26,30 +26,30 @@ def test_a_new_case_knows_its_scan_and_has_no_label(study: Study) -> None:
 
 
 def test_an_unknown_name_is_answered_with_similar_ones(study: Study, write_scan) -> None:
-    list(study.add_scans([write_scan("patient_17")]))
+    list(study.scans.add_all([write_scan("patient_17")]))
     with pytest.raises(StudyError, match="did you mean patient_17"):
         study.case("patient_71")
 
 
 def test_the_snapshot_hash_depends_on_trained_labels_only(study: Study, drawn: np.ndarray) -> None:
-    empty = study.label_snapshot_hash()
-    study.save_label("a", drawn)
-    assert study.label_snapshot_hash() == empty
+    empty = study.labels.snapshot_hash()
+    study.labels.save("a", drawn)
+    assert study.labels.snapshot_hash() == empty
     study.mark("a", CaseState.LABELLED)
-    with_a = study.label_snapshot_hash()
+    with_a = study.labels.snapshot_hash()
     assert with_a != empty
-    study.save_label("b", drawn, state=CaseState.LABELLED)
+    study.labels.save("b", drawn, state=CaseState.LABELLED)
     study.hold_out("b")
-    assert study.label_snapshot_hash() == with_a
-    study.save_label("a", drawn // 2, state=CaseState.LABELLED)
-    assert study.label_snapshot_hash() not in (empty, with_a)
+    assert study.labels.snapshot_hash() == with_a
+    study.labels.save("a", drawn // 2, state=CaseState.LABELLED)
+    assert study.labels.snapshot_hash() not in (empty, with_a)
 
 
 def test_the_snapshot_hash_does_not_depend_on_the_order_of_cases(
     study: Study, drawn: np.ndarray
 ) -> None:
     for name in "abc":
-        study.save_label(name, drawn, state=CaseState.LABELLED)
+        study.labels.save(name, drawn, state=CaseState.LABELLED)
     cases = study.cases()
     renumbered = [replace(case, identifier=9 - case.identifier) for case in reversed(cases)]
     assert label_snapshot_hash(cases) == label_snapshot_hash(renumbered)

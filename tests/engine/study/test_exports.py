@@ -16,11 +16,11 @@ from napari_semiseg.engine.volumes.reading import read_label
 @pytest.fixture
 def labelled(study: Study, drawn: np.ndarray) -> Study:
     """Give the study with a human label, an accepted one and a rejected one."""
-    run = study.create_run("dtc", {}, 0)
-    study.save_label("a", drawn, state=CaseState.LABELLED)
+    run = study.runs.create("dtc", {}, 0)
+    study.labels.save("a", drawn, state=CaseState.LABELLED)
     study.hold_out("a")
     for name in "bc":
-        study.save_map(run, name, "prediction", np.minimum(drawn, 1))
+        study.runs.maps.save(run, name, "prediction", np.minimum(drawn, 1))
         study.accept(name, run)
     study.reject("c", run)
     return study
@@ -96,8 +96,8 @@ def test_a_full_disk_is_told_in_one_sentence(
 def test_slices_that_nobody_has_looked_at_are_not_exported_as_background(
     study: Study, drawn: np.ndarray, tmp_path: Path
 ) -> None:
-    study.save_label("a", drawn)
-    study.mark_slices("a", 0, [2, 3])
+    study.labels.save("a", drawn)
+    study.labels.mark_slices("a", 0, [2, 3])
     (file,) = export_labels(study, tmp_path / "out")
     written = np.asarray(nib.load(file).dataobj).T
     np.testing.assert_array_equal(written[2:4], drawn[2:4])
@@ -109,14 +109,16 @@ def test_slices_that_nobody_has_looked_at_are_not_exported_as_background(
 def test_a_table_tells_who_said_what_of_each_class(
     study: Study, drawn: np.ndarray, tmp_path: Path
 ) -> None:
-    run = study.create_run("dtc", {}, 0).identifier
+    run = study.runs.create("dtc", {}, 0).identifier
     human = np.zeros_like(drawn)
     human[2, 2, 2:4] = 1
-    study.save_label("a", human)
+    study.labels.save("a", human)
     for name in "ab":
-        study.save_map(run, name, "prediction", drawn)
-        study.regions.accept(name, run, drawn.astype(np.int32), {1: "liver, part 1"})
-    study.regions.reject("c", _predicted(study, run, "c", drawn), drawn.astype(np.int32), {1: "x"})
+        study.runs.maps.save(run, name, "prediction", drawn)
+        study.labels.parts.accept(name, run, drawn.astype(np.int32), {1: "liver, part 1"})
+    study.labels.parts.reject(
+        "c", _predicted(study, run, "c", drawn), drawn.astype(np.int32), {1: "x"}
+    )
     files = export_labels(study, tmp_path / "out")
     assert [file.name for file in files] == ["a.nii.gz", "b.nii.gz"], "c has no label of anyone"
     text = (tmp_path / "out" / "provenance.csv").read_text()
@@ -140,6 +142,6 @@ def test_a_foreign_table_of_provenance_is_in_the_way(labelled: Study, tmp_path: 
 
 
 def _predicted(study: Study, run: str, name: str, prediction: np.ndarray) -> str:
-    study.save_map(run, name, "prediction", prediction)
+    study.runs.maps.save(run, name, "prediction", prediction)
     study.mark(name, CaseState.PREDICTED)
     return run

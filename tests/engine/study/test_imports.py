@@ -93,7 +93,7 @@ def test_labels_may_come_in_other_formats_than_the_scans(study, tmp_path, ending
     source.unlink()
     _, summary = import_all(study, tmp_path)
     assert (summary.labelled, summary.problems) == (4, ())
-    np.testing.assert_array_equal(study.load_label("case_00"), expected)
+    np.testing.assert_array_equal(study.labels.load("case_00"), expected)
 
 
 def test_a_listed_case_without_a_label_file_is_a_problem(study, tmp_path):
@@ -161,10 +161,10 @@ def test_a_label_that_a_person_made_is_kept_and_told(study, tmp_path):
     import_all(study, tmp_path, labels=None)
     drawn = np.zeros(study.case("case_01").geometry.shape, np.uint8)
     drawn[0, 0, 0] = 2
-    study.save_label("case_01", drawn)
+    study.labels.save("case_01", drawn)
     _, summary = import_all(study, tmp_path)
     assert (summary.labelled, summary.kept, summary.problems) == (3, 1, ())
-    np.testing.assert_array_equal(study.load_label("case_01"), drawn)
+    np.testing.assert_array_equal(study.labels.load("case_01"), drawn)
     assert states(study)["case_01"] == CaseState.IN_PROGRESS
     assert "kept 1 labels that a person made" in summary.sentence
 
@@ -172,7 +172,7 @@ def test_a_label_that_a_person_made_is_kept_and_told(study, tmp_path):
 def test_an_accepted_prediction_gives_way_to_a_label(study, tmp_path):
     import_all(study, tmp_path, labels=None)
     voxels = np.ones(study.case("case_02").geometry.shape, np.uint8)
-    study.save_label("case_02", voxels, origin="accepted")
+    study.labels.save("case_02", voxels, origin="accepted")
     _, summary = import_all(study, tmp_path)
     assert summary.labelled == 4
     assert study.case("case_02").label_origin == "human"
@@ -231,8 +231,8 @@ def test_a_label_file_whose_names_stand_for_other_values_is_refused(study, tmp_p
     sidecar.write_text(json.dumps({"labels": {"background": 0, "Core ": 1, "shell": 2}}))
     label = tmp_path / "labels" / "case_00.nii.gz"
     with pytest.raises(BadLabel, match=r"value 1 “Core ?”, which is 2 in this study"):
-        study.import_label("case_00", label)
+        study.labels.import_file("case_00", label)
     assert not study.case("case_00").has_label
     sidecar.write_text(json.dumps({"labels": {"background": 0, "shell": 1, "kernel": 2}}))
-    study.import_label("case_00", label)
+    study.labels.import_file("case_00", label)
     assert study.case("case_00").state is CaseState.LABELLED

@@ -20,13 +20,13 @@ def look(study: Study) -> dict[str, overview.CaseOverview]:
 
 
 def predict(study: Study, name: str, value: int = 2) -> str:
-    run = study.create_run("ua-mt", {}, 0)
+    run = study.runs.create("ua-mt", {}, 0)
     prediction = np.zeros(study.case(name).geometry.shape, np.uint8)
     prediction[0, 0] = value
     uncertainty = np.full(prediction.shape, 0.1, np.float32)
     uncertainty[0, 0] = 0.5
-    study.save_map(run, name, "prediction", prediction)
-    study.save_map(run, name, "uncertainty", uncertainty)
+    study.runs.maps.save(run, name, "prediction", prediction)
+    study.runs.maps.save(run, name, "uncertainty", uncertainty)
     return run.identifier
 
 
@@ -41,7 +41,7 @@ def test_a_new_case_has_a_picture_and_nothing_marked(study: Study) -> None:
 
 
 def test_volumes_come_from_the_label(study: Study, drawn: np.ndarray) -> None:
-    study.save_label("a", drawn, state=CaseState.LABELLED)
+    study.labels.save("a", drawn, state=CaseState.LABELLED)
     marked = look(study)["a"].marked
     assert marked is not None
     assert marked.run is None
@@ -63,7 +63,7 @@ def test_a_label_and_the_uncertainty_of_a_prediction_stand_together(
     study: Study, drawn: np.ndarray
 ) -> None:
     predict(study, "a")
-    study.save_label("a", drawn)
+    study.labels.save("a", drawn)
     marked = look(study)["a"].marked
     assert marked is not None
     assert (marked.run, set(marked.volumes_ml)) == (None, {1, 2})
@@ -73,7 +73,7 @@ def test_a_label_and_the_uncertainty_of_a_prediction_stand_together(
 def test_what_is_known_is_not_read_again(
     study: Study, drawn: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study.save_label("a", drawn)
+    study.labels.save("a", drawn)
     predict(study, "b")
     before = look(study)
 
@@ -93,7 +93,7 @@ def test_a_new_label_and_a_new_prediction_are_measured_again(
 ) -> None:
     look(study)
     predict(study, "b")
-    study.save_label("a", drawn)
+    study.labels.save("a", drawn)
     found = look(study)
     assert found["a"].marked is not None
     assert found["b"].marked is not None
@@ -106,7 +106,7 @@ def test_a_scan_that_is_gone_keeps_its_picture(study: Study, tmp_path: Path) -> 
     assert gone.trouble is not None
     assert gone.trouble.trouble is ScanTrouble.FOLDER_MISSING
     assert gone.thumbnail is not None
-    study.relocate_scans(tmp_path / "moved")
+    study.scans.relocate(tmp_path / "moved")
     assert look(study)["a"].trouble is None
 
 
@@ -131,7 +131,7 @@ def test_a_damaged_cache_is_made_anew(study: Study, content: str) -> None:
 
 
 def test_a_damaged_label_spoils_only_its_own_row(study: Study, drawn: np.ndarray) -> None:
-    study.save_label("a", drawn)
+    study.labels.save("a", drawn)
     for chunk in (study.path / "labels").rglob("c/*/*/*"):
         chunk.write_bytes(b"broken")
     found = look(study)

@@ -75,7 +75,7 @@ def test_a_folder_without_a_study_is_not_opened_nor_changed(tmp_path: Path) -> N
 
 
 def test_decisions_cannot_be_changed_or_removed(study: Study, drawn: np.ndarray) -> None:
-    study.save_label("a", drawn, state=CaseState.LABELLED)
+    study.labels.save("a", drawn, state=CaseState.LABELLED)
     table = Records(study.path)
     for statement in ("UPDATE decisions SET who = 'x'", "DELETE FROM decisions"):
         with pytest.raises(StudyError, match="decisions are never"), table.transaction() as writing:
@@ -98,8 +98,8 @@ def test_every_thread_has_a_connection_and_those_of_ended_threads_are_closed(
     def work(name: str) -> None:
         try:
             for _ in range(3):
-                study.save_label(name, drawn, author=name)
-                assert study.load_label(name) is not None
+                study.labels.save(name, drawn, author=name)
+                assert study.labels.load(name) is not None
         except BaseException as error:  # noqa: BLE001 - a thread hides what it raises
             problems.append(error)
 
@@ -116,23 +116,23 @@ def test_every_thread_has_a_connection_and_those_of_ended_threads_are_closed(
 
 
 def test_a_full_disk_is_one_sentence_and_loses_nothing(study: Study, drawn: np.ndarray) -> None:
-    study.save_label("a", drawn)
-    run = study.create_run("ua-mt", {}, 0)
+    study.labels.save("a", drawn)
+    run = study.runs.create("ua-mt", {}, 0)
     [pages] = study._records.query("PRAGMA page_count")
     study._records.query(f"PRAGMA max_page_count = {pages[0]}")
     with pytest.raises(StudyError, match=r"disk .* is full"):
         study.reject("b", run, reason="too large " * 10_000)
     assert study.decisions("b") == []
     assert study.case("b").state is CaseState.UNLABELLED
-    np.testing.assert_array_equal(study.load_label("a"), drawn)
+    np.testing.assert_array_equal(study.labels.load("a"), drawn)
 
 
 def test_a_second_opening_sees_what_the_first_saved(
     study: Study, drawn: np.ndarray, tmp_path: Path
 ) -> None:
     with Study.open(tmp_path / "liver") as other:
-        study.save_label("a", drawn)
-        np.testing.assert_array_equal(other.load_label("a"), drawn)
+        study.labels.save("a", drawn)
+        np.testing.assert_array_equal(other.labels.load("a"), drawn)
         other.mark("a", CaseState.LABELLED)
         assert study.case("a").state is CaseState.LABELLED
 

@@ -23,10 +23,10 @@ with Study.open(path) as study:
     print("ready", flush=True)
     sys.stdin.readline()
     for number in range(count):
-        study.save_label("a", np.full(shape, 1 + number % 2, np.uint8), author=author)
-        assert study.load_label("a").min() >= 1
-        run = study.create_run(author, {"number": number}, number)
-        study.update_run(run.identifier, status="finished")
+        study.labels.save("a", np.full(shape, 1 + number % 2, np.uint8), author=author)
+        assert study.labels.load("a").min() >= 1
+        run = study.runs.create(author, {"number": number}, number)
+        study.runs.update(run.identifier, status="finished")
         study.reject("b", run.identifier, author=author)
 """
 
@@ -40,7 +40,7 @@ with Study.open(sys.argv[1]) as study:
     number = 0
     while True:
         number += 1
-        study.save_label("a", np.full(shape, number % 255 + 1, np.uint8))
+        study.labels.save("a", np.full(shape, number % 255 + 1, np.uint8))
         if number == 1:
             print("ready", flush=True)
 """
@@ -69,13 +69,13 @@ def test_two_programs_write_alternately_and_lose_nothing(study: Study) -> None:
         other.stdin.write("go\n")
         other.stdin.flush()
     while any(other.poll() is None for other in others):
-        label = study.load_label("a")  # a reader in this program sees whole labels only
+        label = study.labels.load("a")  # a reader in this program sees whole labels only
         assert label is None or label.min() == label.max() >= 1
         time.sleep(0.01)
     for other in others:
         assert other.communicate()[1] == ""
         assert other.returncode == 0
-    runs = study.runs()
+    runs = study.runs.all()
     assert [int(run.identifier[:3]) for run in runs] == list(range(1, 2 * rounds + 1))
     for who in ("ada", "grace"):
         numbers = [run.settings["number"] for run in runs if run.method == who]
@@ -96,12 +96,12 @@ def test_a_program_that_is_killed_leaves_a_whole_label(tmp_path: Path, study: St
         process.kill()
         process.communicate()
         with Study.open(study.path) as opened:  # proves the records sound
-            label = opened.load_label("a")
+            label = opened.labels.load("a")
             assert label is not None
             assert label.min() == label.max() >= 1
-            previous = opened.load_previous_label("a")
+            previous = opened.labels.load_previous("a")
             assert previous is None or previous.min() == previous.max() >= 1
-            opened.save_label("a", label)
+            opened.labels.save("a", label)
 
 
 def test_names_without_the_ending_mean_the_same_study(study: Study, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_work_on_a_label_that_began_as_a_prediction_is_correction(study: Study) 
 def test_an_export_tells_how_long_each_case_took_and_nobody_s_name(
     study: Study, drawn: np.ndarray, tmp_path: Path
 ) -> None:
-    study.save_label("a", drawn, author="Dr. Who")
+    study.labels.save("a", drawn, author="Dr. Who")
     study.time_spent.add("a", 84.0, 5)
     study.time_spent.begin_correction("a")
     study.time_spent.add("a", 18.0, 2)

@@ -76,7 +76,7 @@ def test_other_labels_make_another_run(tmp_path):
     settings = grid(["supervised"], ["modern"], [0], SHARED)
     finish(study, settings)
     assert find_run(study, settings[0]) is not None
-    study.import_label("case_02", tmp_path / "labels" / "case_02.nii.gz", author="test")
+    study.labels.import_file("case_02", tmp_path / "labels" / "case_02.nii.gz", author="test")
     assert find_run(study, settings[0]) is None
 
 
@@ -98,7 +98,7 @@ def test_a_run_that_went_on_with_another_budget_is_neither(tmp_path):
         pass
     assert find_run(study, short) is None
     assert find_run(study, long) is None
-    assert settings_of_run(study.run(run.identifier)).steps == 5
+    assert settings_of_run(study.runs.get(run.identifier)).steps == 5
 
 
 def test_a_run_with_another_network_than_its_method_wants_today_is_another_one(
@@ -119,7 +119,7 @@ def test_figures_are_measured_again_after_a_held_out_label_was_corrected(tmp_pat
     finish(study, settings)
     assert measured_runs(study, settings)
     study.hold_out("case_03", locked=False)
-    study.save_label("case_03", study.load_label("case_03")[::-1], state=CaseState.LABELLED)
+    study.labels.save("case_03", study.labels.load("case_03")[::-1], state=CaseState.LABELLED)
     study.hold_out("case_03")
     assert measured_runs(study, settings) == []
     _, events = finish(study, settings)
@@ -158,4 +158,4 @@ def test_a_study_without_held_out_cases_is_refused_before_anything_is_trained(tm
     study = make_study(tmp_path, count=3, labelled=2, held_out=0)
     with pytest.raises(StudyError, match="no held-out scan with a finished label"):
         finish(study, grid(["supervised"], ["modern"], [0], SHARED))
-    assert study.runs() == []
+    assert study.runs.all() == []

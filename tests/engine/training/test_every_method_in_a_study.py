@@ -38,8 +38,8 @@ def study(tmp_path_factory):
     made = make_study(
         folder, count=6, labelled=1, held_out=1, shape=(20, 22, 12), channels=2, affine=THICK
     )
-    label = made.load_label("case_00")
-    made.save_label("case_02", label, state=CaseState.IN_PROGRESS, author="test")
+    label = made.labels.load("case_00")
+    made.labels.save("case_02", label, state=CaseState.IN_PROGRESS, author="test")
     return made
 
 
@@ -55,7 +55,7 @@ def losses_of(study, settings, resume=None, until=None):
                 break
         if isinstance(event, Finished):
             assert event.status == "finished"
-    return losses, study.runs()[-1].identifier
+    return losses, study.runs.all()[-1].identifier
 
 
 @pytest.mark.parametrize("dimensions", PLANS)

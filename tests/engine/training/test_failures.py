@@ -48,7 +48,7 @@ def test_a_loss_that_stays_non_finite_ends_the_run_and_keeps_the_last_checkpoint
     with pytest.raises(TrainingError, match=r"not a finite number .*learning rate"):
         run_training(study, tiny(steps=1000, checkpoint_seconds=1e-6), answer=seen.append)
     assert len(losses(seen)) == 3 + step.MOST_SKIPPED
-    run = study.runs()[-1]
+    run = study.runs.all()[-1]
     assert run.status == "failed"
     assert load_checkpoint(run.folder).progress["step"] >= 3
     for network in weights_of(run).values():
@@ -84,7 +84,7 @@ def test_too_little_memory_is_told_in_one_sentence(study, monkeypatch, problem):
     monkeypatch.setattr(StudentMethod, "training_step", training_step)
     with pytest.raises(TrainingError, match=r"too little free memory .*smaller patch"):
         list(train(study, tiny()))
-    assert study.runs()[-1].status == "failed"
+    assert study.runs.all()[-1].status == "failed"
 
 
 def test_a_defect_keeps_its_own_error_and_marks_the_run_as_failed(study, monkeypatch):
@@ -94,7 +94,7 @@ def test_a_defect_keeps_its_own_error_and_marks_the_run_as_failed(study, monkeyp
     monkeypatch.setattr(StudentMethod, "training_step", training_step)
     with pytest.raises(RuntimeError, match="a defect"):
         list(train(study, tiny()))
-    assert study.runs()[-1].status == "failed"
+    assert study.runs.all()[-1].status == "failed"
 
 
 def test_an_interrupt_in_the_middle_of_a_step_keeps_the_last_checkpoint(study, monkeypatch):
@@ -108,7 +108,7 @@ def test_an_interrupt_in_the_middle_of_a_step_keeps_the_last_checkpoint(study, m
     monkeypatch.setattr(StudentMethod, "training_step", training_step)
     with pytest.raises(KeyboardInterrupt):
         list(train(study, tiny(checkpoint_seconds=1e-6)))
-    run = study.runs()[-1]
+    run = study.runs.all()[-1]
     assert run.status == "stopped"
     assert load_checkpoint(run.folder).progress["step"] == 3
 
@@ -128,7 +128,7 @@ def test_a_full_disk_ends_the_run_in_one_sentence_and_the_old_checkpoint_loads(s
     with pytest.raises(StudyError, match=r"checkpoint .* cannot be written .*free some disk"):
         run_training(study, tiny(checkpoint_seconds=1e-6), answer=answer)
     monkeypatch.undo()
-    run = study.runs()[-1]
+    run = study.runs.all()[-1]
     assert load_checkpoint(run.folder).progress["step"] == 2
     assert [entry.name for entry in run.folder.glob("writing-*")] == []
     assert run.status == "failed"
@@ -142,4 +142,4 @@ def test_a_full_disk_while_closing_still_marks_the_run_as_stopped(study):
         full_disk(patch)
         with pytest.raises(StudyError, match="cannot be written"):
             work.close()
-    assert study.runs()[-1].status == "stopped"
+    assert study.runs.all()[-1].status == "stopped"

@@ -62,7 +62,7 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path):
         process.wait()
         process.stderr.close()
     with Study.open(path) as study:
-        run = study.runs()[-1]
+        run = study.runs.all()[-1]
         reached = load_checkpoint(run.folder).progress["step"]
         assert reached >= 2
         settings = settings_of_run(run).model_copy(update={"steps": reached + 3})

@@ -68,7 +68,7 @@ def test_the_run_is_recorded_as_running_while_it_trains(study):
     work = train(study, tiny())
     while not isinstance(next(work), events.Started):
         pass
-    assert study.runs()[-1].status == "running"
+    assert study.runs.all()[-1].status == "running"
     work.close()
 
 
@@ -120,7 +120,7 @@ def test_a_stop_takes_effect_within_one_step(study):
     assert seen[-1].status == run.status == "stopped"
     assert seen[-1].steps == 2
     assert of_kind(seen, events.Saved)
-    assert study.run().identifier == run.identifier
+    assert study.runs.get().identifier == run.identifier
 
 
 def test_a_stop_after_the_last_step_has_come_too_late(study):
@@ -133,7 +133,7 @@ def test_a_stop_while_scans_are_read_leaves_no_run_behind(study):
     next(work)
     with pytest.raises(TrainingError, match="stopped while the scans were being read"):
         work.send(events.Stop())
-    assert study.runs() == []
+    assert study.runs.all() == []
 
 
 def test_closing_the_generator_leaves_a_checkpoint_and_a_stopped_run(study):
@@ -142,7 +142,7 @@ def test_closing_the_generator_leaves_a_checkpoint_and_a_stopped_run(study):
     while len(losses(before)) < 3:
         before.append(next(work))
     work.close()
-    run = study.runs()[-1]
+    run = study.runs.all()[-1]
     assert run.status == "stopped"
     assert load_checkpoint(run.folder).progress["step"] == 3
     after, resumed = run_training(study, tiny(), run.identifier)
@@ -155,7 +155,7 @@ def test_closing_before_the_first_step_leaves_a_run_without_a_checkpoint(study):
     while not isinstance(next(work), events.Started):
         pass
     work.close()
-    run = study.runs()[-1]
+    run = study.runs.all()[-1]
     assert run.status == "stopped"
     assert not run.has_checkpoint
 
@@ -191,8 +191,8 @@ def test_a_paused_training_can_be_closed(study):
     while not isinstance(event, events.Released):
         event = work.send(events.Release() if isinstance(event, events.Progress) else None)
     work.close()
-    assert study.runs()[-1].status == "stopped"
-    assert load_checkpoint(study.runs()[-1].folder).progress["step"] == 1
+    assert study.runs.all()[-1].status == "stopped"
+    assert load_checkpoint(study.runs.all()[-1].folder).progress["step"] == 1
 
 
 def show(name, at=events.Started):
@@ -214,7 +214,7 @@ def test_a_case_that_is_shown_is_previewed(study, moment):
     assert preview.maps.prediction.shape == study.case("case_03").geometry.shape
     assert preview.maps.uncertainty is not None
     assert study.case("case_03").state == CaseState.UNLABELLED
-    assert study.maps(study.run(), "case_03") == []
+    assert study.runs.maps.kinds(study.runs.get(), "case_03") == []
 
 
 @pytest.mark.usefixtures("_previews_soon")
@@ -264,7 +264,7 @@ def test_prototypes_of_previews_are_of_few_cases_rare_and_never_in_a_checkpoint(
     while not isinstance(seen[-1], events.Preparing):  # in the middle of the third preview
         seen.append(next(work))
     work.close()
-    assert load_checkpoint(study.runs()[-1].folder).state["prototypes"] is None
+    assert load_checkpoint(study.runs.all()[-1].folder).state["prototypes"] is None
 
 
 def test_a_run_records_its_pace(study):
@@ -361,9 +361,9 @@ def test_labels_are_read_as_they_are_when_training_starts(study):
     work = train(study, tiny())
     while not isinstance(next(work), events.Started):
         pass
-    first = study.runs()[-1].label_hash
-    study.save_label("case_02", study.load_label("case_00"), state=CaseState.LABELLED)
+    first = study.runs.all()[-1].label_hash
+    study.labels.save("case_02", study.labels.load("case_00"), state=CaseState.LABELLED)
     work.close()
     _, run = run_training(study, tiny(steps=1))
-    assert run.label_hash == study.label_snapshot_hash() != first
+    assert run.label_hash == study.labels.snapshot_hash() != first
     assert run.labelled == ("case_00", "case_01", "case_02")

@@ -93,7 +93,7 @@ def test_it_ends_with_a_sentence_when_nothing_is_left_to_save(study, monkeypatch
     with pytest.raises(TrainingError, match=r"too little free memory .*smaller patch"):
         run_training(study, tiny(), answer=seen.append)
     assert 1 < len(of_kind(seen, events.Warned)) <= memory_backoff.MOST_SAVINGS
-    assert study.runs()[-1].status == "failed"
+    assert study.runs.all()[-1].status == "failed"
 
 
 def test_savings_are_bounded_even_if_there_were_always_one_more(study, monkeypatch):

@@ -123,7 +123,7 @@ def test_a_defect_in_the_trial_step_is_not_taken_for_a_lack_of_memory(study, mon
     monkeypatch.setattr(StudentMethod, "training_step", training_step)
     with pytest.raises(RuntimeError, match="a defect"):
         run_training(study, tiny(steps=1))
-    assert study.runs() == []
+    assert study.runs.all() == []
 
 
 @pytest.mark.usefixtures("_always_tried")

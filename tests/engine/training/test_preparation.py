@@ -27,10 +27,10 @@ def started(study, settings, resume=None):
 
 def record_reads(study, monkeypatch):
     read = []
-    for what in ("volume", "load_label"):
-        original = getattr(study, what)
+    for shelf, what in ((study.scans, "read"), (study.labels, "load")):
+        original = getattr(shelf, what)
         monkeypatch.setattr(
-            study, what, lambda name, original=original: (read.append(name), original(name))[1]
+            shelf, what, lambda name, original=original: (read.append(name), original(name))[1]
         )
     return read
 
@@ -53,7 +53,7 @@ def test_supervised_training_leaves_unlabelled_scans_alone(tmp_path):
 def test_the_start_says_what_is_trained_on_what(tmp_path):
     with make_study(tmp_path) as study:
         start = of_kind(started(study, tiny()), events.Started)[0]
-        assert start.run == study.runs()[-1].identifier == "001-ua-mt"
+        assert start.run == study.runs.all()[-1].identifier == "001-ua-mt"
     assert (start.labelled, start.unlabelled) == (2, 3)
     assert "CPU" in start.device
     assert start.plan["patch"] == [16, 16, 16]
@@ -93,7 +93,7 @@ def test_weights_are_never_followed_on_scans_that_they_have_learnt_from(tmp_path
         _, first = run_training(study, tiny(steps=1))
         aside = set(first.details["validation"])
         assert len(aside) == 2
-        study.import_label("case_10", tmp_path / "labels" / "case_10.nii.gz", author="test")
+        study.labels.import_file("case_10", tmp_path / "labels" / "case_10.nii.gz", author="test")
         settings = tiny(steps=1, start_from=first.identifier, seed=5)
         _, second = run_training(study, settings)
         assert set(second.details["validation"]) == aside
@@ -111,17 +111,17 @@ def test_what_weights_have_learnt_from_is_remembered_over_runs(tmp_path):
         assert second.labelled == ("case_01",)
         assert set(second.learnt_from) == {"case_00", "case_01"}
         assert set(cases_to_measure(study, second)) == {study.case("case_04")}
-        study.import_label("case_02", tmp_path / "labels" / "case_02.nii.gz", author="test")
+        study.labels.import_file("case_02", tmp_path / "labels" / "case_02.nii.gz", author="test")
         _, resumed = run_training(study, tiny(steps=2), resume=second.identifier)
         assert set(resumed.labelled) == {"case_01", "case_02"}
         assert set(resumed.learnt_from) == {"case_00", "case_01", "case_02"}
-        assert resumed.label_hash != study.label_snapshot_hash()  # it learnt from others, too
+        assert resumed.label_hash != study.labels.snapshot_hash()  # it learnt from others, too
 
 
 def test_only_scans_labelled_in_every_slice_are_set_aside(tmp_path):
     with make_study(tmp_path, count=5, labelled=3, held_out=1) as study:
-        study.mark_slices("case_01", 0, [10, 11])
-        study.mark_slices("case_02", 0, [10, 11])
+        study.labels.mark_slices("case_01", 0, [10, 11])
+        study.labels.mark_slices("case_02", 0, [10, 11])
         for seed in range(3):
             work = prepare(study, tiny(steps=1, validation_cases=1, seed=seed), None)
             assert [case.name for case in finish(work).validation] == ["case_00"]
@@ -131,7 +131,7 @@ def test_only_scans_labelled_in_every_slice_are_set_aside(tmp_path):
 
 def test_slices_that_nobody_has_looked_at_are_in_no_loss(tmp_path):
     with make_study(tmp_path, count=3, labelled=1, held_out=0) as study:
-        study.mark_slices("case_00", 0, [10, 11])
+        study.labels.mark_slices("case_00", 0, [10, 11])
         work = finish(prepare(study, tiny(steps=1), None))
         (case,) = work.sampler.labelled
         assert set(np.unique(case.label)) <= {0, 1, 2, 255}
@@ -152,7 +152,7 @@ def finish(work):
 def test_a_label_without_any_class_is_a_warning_beside_others(tmp_path):
     with make_study(tmp_path) as study:
         empty = np.zeros(study.case("case_00").geometry.shape, np.uint8)
-        study.save_label("case_00", empty, state=CaseState.LABELLED)
+        study.labels.save("case_00", empty, state=CaseState.LABELLED)
         seen = started(study, tiny())
     warned = of_kind(seen, events.Warned)
     assert len(warned) == 1
@@ -162,17 +162,17 @@ def test_a_label_without_any_class_is_a_warning_beside_others(tmp_path):
 def test_labels_without_any_class_are_refused(tmp_path):
     with make_study(tmp_path, labelled=1) as study:
         empty = np.zeros(study.case("case_00").geometry.shape, np.uint8)
-        study.save_label("case_00", empty, state=CaseState.LABELLED)
+        study.labels.save("case_00", empty, state=CaseState.LABELLED)
         with pytest.raises(TrainingError, match=r"No label .* has a voxel of any class"):
             started(study, tiny())
-        assert study.runs() == []
+        assert study.runs.all() == []
 
 
 def test_a_study_without_a_labelled_case_is_refused(tmp_path):
     with make_study(tmp_path, labelled=0) as study:
         with pytest.raises(TrainingError, match="no labelled scan to learn from"):
             started(study, tiny())
-        assert study.runs() == []
+        assert study.runs.all() == []
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_setting_that_is_not_possible_starts_no_run(tmp_path, settings, words)
         with pytest.raises(SettingsError, match=words) as refused:
             started(study, tiny(**settings))
         assert "\n" not in str(refused.value)
-        assert study.runs() == []
+        assert study.runs.all() == []
 
 
 def test_a_scan_that_is_gone_is_named(tmp_path):
@@ -227,7 +227,7 @@ def test_scans_of_different_sizes_and_orientations_train_together(tmp_path):
         affine = turned.affine[:, [2, 0, 1, 3]]
         (tmp_path / "more").mkdir()
         nibabel.save(nibabel.Nifti1Image(voxels, affine), tmp_path / "more" / "turned.nii.gz")
-        assert next(study.add_scans([tmp_path / "more"])).name == "turned"
+        assert next(study.scans.add_all([tmp_path / "more"])).name == "turned"
         _, run = run_training(study, tiny(steps=2))
     assert run.status == "finished"
 
@@ -237,7 +237,7 @@ def test_a_run_that_has_used_its_budget_cannot_go_on_and_stays_as_it_is(tmp_path
         _, run = run_training(study, tiny(steps=2))
         with pytest.raises(TrainingError, match="already used its budget; give more"):
             started(study, tiny(steps=2), run.identifier)
-        assert study.run(run.identifier).status == "finished"
+        assert study.runs.get(run.identifier).status == "finished"
         seen, run = run_training(study, tiny(steps=3), run.identifier)
         assert [event.step for event in of_kind(seen, events.Progress)] == [3]
 
@@ -255,7 +255,7 @@ def test_a_runs_settings_can_be_taken_up_again(tmp_path):
     settings = tiny(seed=4, steps=1, method_settings={"passes": 2})
     with make_study(tmp_path, count=4) as study:
         _, run = run_training(study, settings)
-        again = settings_of_run(study.run(run.identifier))
+        again = settings_of_run(study.runs.get(run.identifier))
     assert again.model_dump(mode="json") == settings.model_dump(mode="json")
 
 

@@ -68,7 +68,7 @@ class Training:
 
     def run(self):
         with Study.open(self.path) as study:
-            (run,) = study.runs()
+            (run,) = study.runs.all()
             return run
 
 

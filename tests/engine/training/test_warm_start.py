@@ -54,7 +54,7 @@ def test_it_has_the_networks_of_the_other_run_and_nothing_else(study, key):
 def test_it_learns_from_labels_that_came_since_and_starts_better(study):
     fast = {"recipe.learning_rate": 0.05, "recipe.augmentation": "mirror"}
     seen, first = run_training(study, tiny("supervised", steps=30, plan_overrides=fast))
-    study.save_label("case_02", study.load_label("case_00"), state=CaseState.LABELLED)
+    study.labels.save("case_02", study.labels.load("case_00"), state=CaseState.LABELLED)
     settings = settings_of_run(first).model_copy(update={"start_from": first.identifier})
     again, second = run_training(study, settings)
     assert second.labelled == ("case_00", "case_01", "case_02")
@@ -99,7 +99,7 @@ def test_a_run_that_does_not_fit_is_refused_in_one_sentence(study, settings, wor
     with pytest.raises(SettingsError, match=words) as refused:
         prepared(study, tiny(start_from=first.identifier, **settings))
     assert "\n" not in str(refused.value)
-    assert len(study.runs()) == 1
+    assert len(study.runs.all()) == 1
 
 
 def test_other_classes_are_refused(study):
@@ -121,6 +121,6 @@ def test_settings_that_make_other_networks_are_refused(study):
 
 @pytest.mark.parametrize("run", ["009-ua-mt", "001-ua-mt"])
 def test_a_run_without_weights_is_named(study, run):
-    study.create_run("ua-mt", {}, 0)
+    study.runs.create("ua-mt", {}, 0)
     with pytest.raises(StudyError, match=run):
         prepared(study, tiny(start_from=run))

@@ -52,7 +52,7 @@ def test_a_file_that_holds_its_voxels_has_no_other(tmp_path: Path) -> None:
 def test_two_patients_on_the_same_grid_are_two_scans(tmp_path: Path) -> None:
     paths = [write(tmp_path / name / f"{name}.mhd", seed) for seed, name in enumerate("ab")]
     with Study.create(tmp_path / "s.semiseg", parse_classes("1=a")) as study:
-        for _ in study.add_scans(paths):
+        for _ in study.scans.add_all(paths):
             pass
         assert [case.name for case in study.cases()] == ["a", "b"]
         assert {case.state for case in study.cases()} == {CaseState.UNLABELLED}

@@ -100,9 +100,9 @@ def test_a_structure_that_was_missed_is_told(study):
 
 
 def test_a_run_of_another_version_has_figures_but_no_twin(study):
-    run = study.create_run("no longer installed", {}, 0)
+    run = study.runs.create("no longer installed", {}, 0)
     (run.folder / "checkpoint.pt").write_bytes(b"")
-    run = study.update_run(run.identifier, status="finished")
+    run = study.runs.update(run.identifier, status="finished")
     measure(study, run, 1)
     comparison = compare_runs(study, None, None)
     assert comparison.columns[0].figures.title == "no longer installed"

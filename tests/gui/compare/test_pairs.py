@@ -52,11 +52,11 @@ def test_a_scan_is_predicted_once_and_again_after_more_training(study, monkeypat
     yield_all(read_pair(study, "scan_1", runs), steps.append)
     assert asked == [(second.identifier, ("scan_1",))]
     assert steps[-1] == JobStep(0.5, f"predicting scan_1 with {second.identifier}")
-    study.update_run(second.identifier, status="running")
+    study.runs.update(second.identifier, status="running")
     monkeypatch.setattr(
         "napari_semiseg.engine.study.runs.runs.now", lambda: "2100-01-01T00:00:00+00:00"
     )
-    study.update_run(second.identifier, status="finished")
+    study.runs.update(second.identifier, status="finished")
     yield_all(read_pair(study, "scan_1", runs), steps.append)
     assert len(asked) == 2
     assert study.case("scan_1").held_out, "looking at a scan leaves it locked"

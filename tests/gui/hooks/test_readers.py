@@ -36,8 +36,8 @@ def label(tmp_path):
 @pytest.fixture
 def study(tmp_path, scan, label):
     with Study.create(tmp_path / "knees", parse_classes("3=cartilage")) as made:
-        made.add_scan(find_scans([scan])[0])
-        made.import_label("knee", label)
+        made.scans.add(find_scans([scan])[0])
+        made.labels.import_file("knee", label)
         return made.path
 
 

@@ -48,8 +48,8 @@ def test_strokes_of_a_scan_that_was_left_are_tried_again_and_spare_the_next_scan
     desk.open_study.about_to_work.emit()
     background.finish()
     assert not desk.labelling.saving.failed
-    assert desk.open_study.study.load_label("scan_1").sum() == 2
-    assert desk.open_study.study.load_label("scan_2").sum() == 2
+    assert desk.open_study.study.labels.load("scan_1").sum() == 2
+    assert desk.open_study.study.labels.load("scan_2").sum() == 2
 
 
 def test_strokes_that_were_refused_come_back_with_their_scan(desk, background, monkeypatch):
@@ -65,7 +65,7 @@ def test_strokes_that_were_refused_come_back_with_their_scan(desk, background, m
     monkeypatch.setattr(saving, "keep_label", keep)
     show(desk, background, "scan_1")
     assert desk.on_show.layers.label_voxels().sum() == 2
-    assert desk.open_study.study.load_label("scan_1").sum() == 2
+    assert desk.open_study.study.labels.load("scan_1").sum() == 2
 
 
 @pytest.mark.parametrize("painted", ["before the change", "while it is made", "while it is read"])
@@ -78,7 +78,7 @@ def test_strokes_lie_over_what_a_label_becomes_meanwhile(
     if painted == "before the change":
         paint(desk, value=2)
     desk.open_study.record(
-        lambda study: study.save_label("scan_0", changed, state=CaseState.LABELLED),
+        lambda study: study.labels.save("scan_0", changed, state=CaseState.LABELLED),
         lambda _: desk.on_show.show_again(),
     )
     if painted == "while it is made":
@@ -90,7 +90,7 @@ def test_strokes_lie_over_what_a_label_becomes_meanwhile(
     background.finish()
     desk.open_study.about_to_work.emit()
     background.finish()
-    kept = desk.open_study.study.load_label("scan_0")
+    kept = desk.open_study.study.labels.load("scan_0")
     assert np.array_equal(kept, desk.on_show.layers.label_voxels())
     expected = changed.copy()
     expected[1, 2, 2:4] = 2
@@ -103,14 +103,14 @@ def test_a_label_that_another_program_saved_is_kept_under_the_next_stroke(
     show(desk, background, "scan_0")
     changed = drawn_by_another(desk.on_show.layers.label_voxels())
     with Study.open(study_path) as elsewhere:
-        elsewhere.save_label("scan_0", changed, state=CaseState.LABELLED)
+        elsewhere.labels.save("scan_0", changed, state=CaseState.LABELLED)
     for z in (1, 2):
         paint(desk, value=2, z=z)
         desk.open_study.about_to_work.emit()
         background.finish()
     expected = changed.copy()
     expected[1:3, 2, 2:4] = 2
-    assert np.array_equal(desk.open_study.study.load_label("scan_0"), expected)
+    assert np.array_equal(desk.open_study.study.labels.load("scan_0"), expected)
     assert np.array_equal(desk.on_show.layers.label_voxels(), expected)
 
 
@@ -128,7 +128,7 @@ def test_only_the_last_of_many_scans_that_are_passed_is_read(desk, background, m
 
 def test_a_scan_is_not_read_again_for_its_label(desk, background, monkeypatch):
     show(desk, background, "scan_0")
-    monkeypatch.setattr(desk.open_study.study, "volume", None)
+    monkeypatch.setattr(desk.open_study.study.scans, "read", None)
     desk.on_show.show_again()
     background.finish()
     assert desk.on_show.name == "scan_0"
@@ -158,4 +158,4 @@ def test_strokes_of_a_scan_that_is_gone_are_not_tried_for_ever(
         desk.open_study.about_to_work.emit()
         background.finish()
     assert len(messages()) == told
-    assert desk.open_study.study.load_label("scan_2").sum() == 4
+    assert desk.open_study.study.labels.load("scan_2").sum() == 4

@@ -36,8 +36,8 @@ def asked(monkeypatch):
 
 @pytest.fixture
 def run(desk, background):
-    run = desk.open_study.study.create_run("ua-mt", {}, 0)
-    desk.open_study.study.update_run(run.identifier, status="finished")
+    run = desk.open_study.study.runs.create("ua-mt", {}, 0)
+    desk.open_study.study.runs.update(run.identifier, status="finished")
     desk.open_study.refresh()
     background.finish()
     return run

@@ -236,7 +236,7 @@ def test_in_a_window_ctrl_z_takes_an_interpolation_back_and_the_study_follows(
     viewer.dims.set_point(0, 0.0)
     session.close()
     with Study.open(study_path) as study:
-        np.testing.assert_array_equal(study.load_label("scan_1"), expected)
+        np.testing.assert_array_equal(study.labels.load("scan_1"), expected)
     viewer.dims.set_point(0, 4.0)  # the dock is deaf by now
 
 

@@ -14,8 +14,8 @@ def records(desk):
 
 
 def with_run(desk):
-    run = desk.open_study.study.create_run("ua-mt", {}, 0)
-    desk.open_study.study.update_run(run.identifier, status="finished")
+    run = desk.open_study.study.runs.create("ua-mt", {}, 0)
+    desk.open_study.study.runs.update(run.identifier, status="finished")
     return run.identifier
 
 
@@ -93,7 +93,7 @@ def test_comparing_needs_held_out_labels_and_two_runs(desk, records):
 
 def test_held_out_scans_are_asked_for_only_while_there_are_none(desk, records):
     assert "held-out" in advice.next_step(records(), "Scans", False)
-    desk.open_study.study.save_label("scan_1", box(1), state="labelled")
+    desk.open_study.study.labels.save("scan_1", box(1), state="labelled")
     desk.open_study.study.hold_out("scan_1")
     assert advice.next_step(records(), "Scans", False) == (
         "1 scan to learn from, 1 held out to measure quality on."

@@ -14,9 +14,9 @@ from tests.gui.parts_of_the_desk import review_page
 def before(desk, background):
     """Scan_1 predicted and on the screen."""
     study = desk.open_study.study
-    run = study.create_run("ua-mt", {}, 0)
-    study.update_run(run.identifier, status="finished")
-    study.save_map(run, "scan_1", "prediction", box(1))
+    run = study.runs.create("ua-mt", {}, 0)
+    study.runs.update(run.identifier, status="finished")
+    study.runs.maps.save(run, "scan_1", "prediction", box(1))
     study.mark("scan_1", CaseState.PREDICTED)
     desk.open_study.refresh()
     desk.maps.show_case("scan_1")
@@ -66,7 +66,7 @@ def test_a_correction_of_many_strokes_is_one_change(before, desk, background):
 
 def test_changes_of_another_session_come_from_the_study(before, desk, background):
     for label in (box(2), box(3)):
-        desk.open_study.study.save_label("scan_3", label)
+        desk.open_study.study.labels.save("scan_3", label)
     desk.open_study.refresh()
     desk.on_show.show("scan_3")
     background.finish()

@@ -15,16 +15,18 @@ from tests.gui.parts_of_the_desk import review_page
 def page(qtbot, desk, background):
     """The page with predictions of scan_1 to scan_3, the last the most unsure."""
     study = desk.open_study.study
-    run = study.create_run("ua-mt", {}, 0)
-    study.update_run(run.identifier, status="finished")
+    run = study.runs.create("ua-mt", {}, 0)
+    study.runs.update(run.identifier, status="finished")
     for index in (1, 2, 3):
         name = f"scan_{index}"
         shape = study.case(name).geometry.shape
         prediction = np.zeros(shape, np.uint8)
         prediction[2:6, 2:6, 2:6] = 1
-        study.save_map(run, name, "prediction", prediction)
-        study.save_map(run, name, "uncertainty", np.full(shape, index / 10, np.float32), source="x")
-        study.save_map(run, name, "signed_distance", np.zeros((2, *shape), np.float32))
+        study.runs.maps.save(run, name, "prediction", prediction)
+        study.runs.maps.save(
+            run, name, "uncertainty", np.full(shape, index / 10, np.float32), source="x"
+        )
+        study.runs.maps.save(run, name, "signed_distance", np.zeros((2, *shape), np.float32))
         study.mark(name, CaseState.PREDICTED)
     desk.open_study.refresh()
     background.finish()
@@ -149,8 +151,8 @@ def test_predicting_needs_a_run(qtbot, desk):
 def with_own_maps(page, desk):
     """The page with a newer run of scan_1 that has a disagreement and maps of its own."""
     study = desk.open_study.study
-    run = study.create_run("two-answers", {}, 0)
-    study.update_run(run.identifier, status="finished")
+    run = study.runs.create("two-answers", {}, 0)
+    study.runs.update(run.identifier, status="finished")
     geometry = study.case("scan_1").geometry
     share = np.full(geometry.shape, 0.5, np.float32)
     second = NativeMap("second", "Teacher's prediction", "classes", "classes")
@@ -235,10 +237,10 @@ def test_it_stays_narrow_with_every_map_on(with_own_maps, background):
 
 def test_sizes_are_offered_for_methods_that_expect_some_only(page, desk, background):
     study = desk.open_study.study
-    run = study.create_run("curriculum", {}, 0)
-    study.update_run(run.identifier, status="finished")
+    run = study.runs.create("curriculum", {}, 0)
+    study.runs.update(run.identifier, status="finished")
     shape = study.case("scan_2").geometry.shape
-    study.save_map(run, "scan_2", "prediction", np.ones(shape, np.uint8))
+    study.runs.maps.save(run, "scan_2", "prediction", np.ones(shape, np.uint8))
     desk.open_study.refresh()
     show(page, background, "scan_1")
     assert page.sizes.isHidden()

@@ -33,11 +33,11 @@ def uncertainty():
 def run(desk):
     """A run that predicted scan_1 and scan_2."""
     study = desk.open_study.study
-    run = study.create_run("ua-mt", {}, 0)
-    study.update_run(run.identifier, status="finished")
+    run = study.runs.create("ua-mt", {}, 0)
+    study.runs.update(run.identifier, status="finished")
     for name in ("scan_1", "scan_2"):
-        study.save_map(run, name, "prediction", prediction())
-        study.save_map(run, name, "uncertainty", uncertainty(), source="x")
+        study.runs.maps.save(run, name, "prediction", prediction())
+        study.runs.maps.save(run, name, "uncertainty", uncertainty(), source="x")
         study.mark(name, CaseState.PREDICTED)
     return run.identifier
 
@@ -185,7 +185,7 @@ def test_accepting_a_part_leaves_the_rest_in_the_queue(page, desk, background):
     assert case.standing == "in part"
     label = desk.on_show.layers.label_voxels()
     assert (label > 0).sum() == 32
-    training = desk.open_study.study.load_training_label("scan_1")
+    training = desk.open_study.study.labels.load_for_training("scan_1")
     assert set(np.unique(training)) == {1, NOT_ANNOTATED}
     assert [row[0] for row in rows(page)] == ["box 1", "rim 1"], "ranks count what is left"
     assert "Accepted in part" in page.regions.words.text()
@@ -210,7 +210,7 @@ def test_all_parts_are_accepted_at_once_and_the_background_on_demand(page, desk,
     background.finish()
     assert rows(page)[0][0] == "background 1"
     press(page, background, "Shift-E")
-    training = desk.open_study.study.load_training_label("scan_1")
+    training = desk.open_study.study.labels.load_for_training("scan_1")
     assert (training == 0).sum() == (prediction() == 0).sum()
     assert (training == NOT_ANNOTATED).sum() == 32
     assert len(desk.open_study.study.decisions("scan_1")) == 4
@@ -248,7 +248,7 @@ def test_what_a_person_paints_is_kept_and_theirs(page, desk, background):
     assert (label == 1).sum() == 30
     case = desk.open_study.records.case("scan_1")
     assert (case.state, case.label_origin) == (CaseState.IN_PROGRESS, "human")
-    counts = desk.open_study.study.regions.provenance("scan_1").voxels_by_class(label)
+    counts = desk.open_study.study.labels.parts.provenance("scan_1").voxels_by_class(label)
     assert counts[2] == {"human": 2}
 
 
@@ -277,9 +277,9 @@ def test_a_refused_decision_leaves_all_as_it_is_and_is_told(page, desk, backgrou
 
 def test_a_prediction_without_certainty_is_offered_in_whole_pieces(page, desk, background):
     study = desk.open_study.study
-    other = study.create_run("dtc", {}, 0)
-    study.update_run(other.identifier, status="finished")
-    study.save_map(other, "scan_2", "prediction", prediction())
+    other = study.runs.create("dtc", {}, 0)
+    study.runs.update(other.identifier, status="finished")
+    study.runs.maps.save(other, "scan_2", "prediction", prediction())
     desk.open_study.refresh()
     desk.maps.show_case("scan_2")
     background.finish()

@@ -54,7 +54,7 @@ def measuring(monkeypatch):
 def store_prediction(study, run, name):
     prediction = np.zeros(study.case(name).geometry.shape, np.uint8)
     prediction[2:6, 2:6, 2:6] = 1
-    study.save_map(run, name, "prediction", prediction)
+    study.runs.maps.save(run, name, "prediction", prediction)
     if study.case(name).state is CaseState.UNLABELLED:
         study.mark(name, CaseState.PREDICTED)
 
@@ -63,9 +63,9 @@ def store_prediction(study, run, name):
 def page(qtbot, desk, background, measuring):
     """The page on the screen, with predictions of scans 0 to 2 by curriculum and 3 by ua-mt."""
     study = desk.open_study.study
-    runs = {key: study.create_run(key, {}, 0) for key in ("curriculum", "ua-mt")}
+    runs = {key: study.runs.create(key, {}, 0) for key in ("curriculum", "ua-mt")}
     for run in runs.values():
-        study.update_run(run.identifier, status="finished")
+        study.runs.update(run.identifier, status="finished")
     for name in ("scan_0", "scan_1", "scan_2"):
         store_prediction(study, runs["curriculum"], name)
     store_prediction(study, runs["ua-mt"], "scan_3")
@@ -247,8 +247,8 @@ def test_a_failure_shows_its_sentence_and_only_for_its_scan(
 
 
 def test_a_run_without_a_checkpoint_says_so(qtbot, desk, background):
-    run = desk.open_study.study.create_run("curriculum", {}, 0)
-    desk.open_study.study.update_run(run.identifier, status="finished")
+    run = desk.open_study.study.runs.create("curriculum", {}, 0)
+    desk.open_study.study.runs.update(run.identifier, status="finished")
     store_prediction(desk.open_study.study, run, "scan_1")
     desk.open_study.refresh()
     background.finish()
@@ -264,7 +264,7 @@ def test_a_run_that_went_on_is_measured_again(sizes, desk, background, measuring
     show(desk, background, "scan_1")
     sizes.expand()
     background.finish()
-    desk.open_study.study.update_run("001-curriculum", status="running")
+    desk.open_study.study.runs.update("001-curriculum", status="running")
     desk.open_study.refresh()
     background.finish()
     assert len(measuring.asked) == 2
@@ -275,13 +275,13 @@ def test_only_a_finished_label_of_a_person_is_true(desk, background):
     assert not has_true_sizes(desk.open_study.study.case("scan_1"))
     label = np.zeros(desk.open_study.study.case("scan_1").geometry.shape, np.uint8)
     label[2:4] = 1
-    desk.open_study.study.save_label("scan_1", label, state=CaseState.IN_PROGRESS)
+    desk.open_study.study.labels.save("scan_1", label, state=CaseState.IN_PROGRESS)
     assert not has_true_sizes(desk.open_study.study.case("scan_1"))
-    desk.open_study.study.mark_slices("scan_0", 0, [3], done=True)
+    desk.open_study.study.labels.mark_slices("scan_0", 0, [3], done=True)
     assert not has_true_sizes(desk.open_study.study.case("scan_0")), (
         "the other slices were not looked at"
     )
-    run = desk.open_study.study.create_run("curriculum", {}, 0)
+    run = desk.open_study.study.runs.create("curriculum", {}, 0)
     store_prediction(desk.open_study.study, run, "scan_2")
     desk.open_study.study.accept("scan_2", run.identifier)
     assert not has_true_sizes(desk.open_study.study.case("scan_2")), "no second opinion"
@@ -291,9 +291,9 @@ def test_a_label_that_changed_is_compared_again(sizes, desk, background, measuri
     show(desk, background, "scan_0")
     sizes.expand()
     background.finish()
-    label = desk.open_study.study.load_label("scan_0")
+    label = desk.open_study.study.labels.load("scan_0")
     label[3] = 0
-    desk.open_study.study.save_label("scan_0", label, state=CaseState.LABELLED)
+    desk.open_study.study.labels.save("scan_0", label, state=CaseState.LABELLED)
     desk.open_study.refresh()
     background.finish()
     assert len(measuring.asked) == 2

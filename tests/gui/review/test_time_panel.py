@@ -66,11 +66,11 @@ def time_of(desk, name):
 def stored_run(desk, background, name):
     """Put a run with a prediction of a case into the study, and mark it."""
     study = desk.open_study.study
-    run = study.create_run("ua-mt", {}, 0)
-    study.update_run(run, status="finished")
+    run = study.runs.create("ua-mt", {}, 0)
+    study.runs.update(run, status="finished")
     prediction = np.zeros(study.case(name).geometry.shape, np.uint8)
     prediction[2:5, 2:6, 2:6] = 1
-    study.save_map(run, name, "prediction", prediction)
+    study.runs.maps.save(run, name, "prediction", prediction)
     study.mark(name, "predicted")
     desk.open_study.refresh()
     background.finish()

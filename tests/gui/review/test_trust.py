@@ -15,14 +15,14 @@ from tests.gui.conftest import box
 
 def predict(study, run, name, prediction, unsure=0.05):
     shape = study.case(name).geometry.shape
-    study.save_map(run, name, "prediction", prediction)
-    study.save_map(run, name, "uncertainty", np.full(shape, unsure, np.float32), source="x")
+    study.runs.maps.save(run, name, "prediction", prediction)
+    study.runs.maps.save(run, name, "uncertainty", np.full(shape, unsure, np.float32), source="x")
     study.mark(name, CaseState.PREDICTED)
 
 
 def finished_run(study):
-    run = study.create_run("ua-mt", {}, 0)
-    study.update_run(run.identifier, status="finished")
+    run = study.runs.create("ua-mt", {}, 0)
+    study.runs.update(run.identifier, status="finished")
     return run
 
 
@@ -101,7 +101,7 @@ def test_accepting_a_prediction_does_not_shuffle_the_list(predicted, trust, back
 def test_a_finished_label_and_a_new_prediction_are_taken_up(predicted, trust, background):
     trust.judge_missing()
     background.finish()
-    predicted.open_study.study.save_label("scan_1", box(1), state="labelled")
+    predicted.open_study.study.labels.save("scan_1", box(1), state="labelled")
     predicted.open_study.refresh()
     background.finish()
     trust.judge_missing()

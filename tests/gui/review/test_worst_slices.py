@@ -14,14 +14,14 @@ from tests.gui.conftest import SHAPE, box
 def worst(desk, background):
     """Scan_1 predicted and on the screen: doubt in slices 7 and, less, 3 and 5 along z."""
     study = desk.open_study.study
-    run = study.create_run("ua-mt", {}, 0)
-    study.update_run(run.identifier, status="finished")
+    run = study.runs.create("ua-mt", {}, 0)
+    study.runs.update(run.identifier, status="finished")
     unsure = np.zeros(SHAPE, np.float32)
     for index, value in ((7, 0.9), (3, 0.5), (5, 0.3)):
         unsure[index, 5:10, 5:11] = value
-    study.save_map(run, "scan_1", "prediction", box(1))
-    study.save_map(run, "scan_1", "uncertainty", unsure, source="x")
-    study.save_map(run, "scan_2", "prediction", box(2))
+    study.runs.maps.save(run, "scan_1", "prediction", box(1))
+    study.runs.maps.save(run, "scan_1", "uncertainty", unsure, source="x")
+    study.runs.maps.save(run, "scan_2", "prediction", box(2))
     for name in ("scan_1", "scan_2"):
         study.mark(name, CaseState.PREDICTED)
     desk.open_study.refresh()
@@ -52,7 +52,7 @@ def test_it_passes_over_the_slice_that_is_looked_at(worst, desk):
 
 
 def test_slices_that_are_done_are_passed_over(worst, desk, background):
-    desk.open_study.study.mark_slices("scan_1", 0, [7], done=True)
+    desk.open_study.study.labels.mark_slices("scan_1", 0, [7], done=True)
     desk.open_study.refresh()
     background.finish()
     desk.slices.show(0)

@@ -36,7 +36,7 @@ def test_only_what_has_changed_is_looked_at_again(desk, background, monkeypatch)
     look(desk, background)
     assert asked == []
     desk.scans.remove("scan_3")
-    desk.open_study.change(lambda study: study.save_label("scan_1", study.load_label("scan_0")))
+    desk.open_study.change(lambda study: study.labels.save("scan_1", study.labels.load("scan_0")))
     background.finish()
     look(desk, background)
     assert asked == ["scan_1"]

@@ -21,9 +21,9 @@ def trained(desk, background, settings=None, status="finished", **details):
     """Record a run of the study as it is, with a checkpoint."""
     settings = settings or TrainingSettings(steps=5)
     record = {"training": settings.model_dump(mode="json")}
-    run = desk.open_study.study.create_run(settings.method, record, 0)
+    run = desk.open_study.study.runs.create(settings.method, record, 0)
     (run.folder / "checkpoint.pt").write_bytes(b"weights")
-    desk.open_study.study.update_run(run.identifier, status=status, **details)
+    desk.open_study.study.runs.update(run.identifier, status=status, **details)
     desk.open_study.refresh()
     background.finish()
     return run

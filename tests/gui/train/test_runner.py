@@ -372,10 +372,10 @@ def test_the_real_engine_trains_three_steps_on_a_tiny_study(worker, events, tmp_
         for number in (1, 2):
             path = tmp_path / f"scan_{number}.nii.gz"
             write_map(path, rng.normal(size=grid.shape).astype(np.float32), grid)
-            case = study.add_scan(find_scans([path])[0])
+            case = study.scans.add(find_scans([path])[0])
         voxels = np.zeros(grid.shape, np.uint8)
         voxels[4:12, 6:18, 6:18] = 1
-        study.save_label(case.name, voxels, state=CaseState.LABELLED)
+        study.labels.save(case.name, voxels, state=CaseState.LABELLED)
         study_path = study.path
     with qtbot.waitSignal(worker.ended, timeout=120_000):
         worker.start(
@@ -385,4 +385,4 @@ def test_the_real_engine_trains_three_steps_on_a_tiny_study(worker, events, tmp_
     assert isinstance(events[-1][0], Finished), events[-1][0]
     assert events[-1][0].steps == 3
     with Study.open(study_path) as study:
-        assert study.runs()[-1].status == "finished"
+        assert study.runs.all()[-1].status == "finished"

@@ -96,8 +96,8 @@ def test_the_last_stroke_is_saved_before_its_slice_is_marked(desk, slices, backg
     slices.show(2)
     slices.mark_current()
     background.finish()
-    assert desk.open_study.study.load_training_label("scan_0")[2, 0, 0] == 1
-    assert desk.open_study.study.load_training_label("scan_0")[3, 0, 0] == 255
+    assert desk.open_study.study.labels.load_for_training("scan_0")[2, 0, 0] == 1
+    assert desk.open_study.study.labels.load_for_training("scan_0")[3, 0, 0] == 255
 
 
 def test_slices_of_a_held_out_scan_are_not_marked(desk, slices, background):

@@ -19,10 +19,10 @@ from napari_semiseg.engine.study.cases import (
     CaseState,
     clear_label,
     read_case,
+    recorded_case,
 )
 from napari_semiseg.engine.study.classes import ClassInfo
 from napari_semiseg.engine.study.decisions import DecisionKind, record_decision
-from napari_semiseg.engine.study.labels.changes import Labelling
 from napari_semiseg.engine.study.labels.provenance import (
     Provenance,
     human_provenance,
@@ -32,35 +32,25 @@ from napari_semiseg.engine.study.labels.provenance import (
 from napari_semiseg.engine.study.labels.rules import (
     LabelSave,
     checked_label,
+    refuse_class_for_not_annotated,
     refuse_deciding_on_parts,
 )
-from napari_semiseg.engine.study.labels.slice_marking import refuse_class_for_not_annotated
-from napari_semiseg.engine.study.labels.writing import FormerLabel, LabelWriter, NewLabel
+from napari_semiseg.engine.study.labels.writing import (
+    FormerLabel,
+    LabelWriter,
+    NewLabel,
+    restore_previous,
+)
 from napari_semiseg.engine.study.records import Records
-from napari_semiseg.engine.study.runs.maps import MapStore
+from napari_semiseg.engine.study.runs.maps import Maps
 from napari_semiseg.engine.study.storage import storage_errors
 
 
-class RegionDecisions:
-    """Decisions on parts of predictions, and where the voxels of labels come from.
+class PartDecisions:
+    """``study.labels.parts``: decisions on parts of predictions, and where voxels come from."""
 
-    Parameters
-    ----------
-    records : Records
-        The records of the study.
-    labels : Labelling
-        The rules of its labels.
-    writer : LabelWriter
-        What reads and writes them.
-    maps : MapStore
-        The predictions of its runs.
-    """
-
-    def __init__(
-        self, records: Records, labels: Labelling, writer: LabelWriter, maps: MapStore
-    ) -> None:
+    def __init__(self, records: Records, writer: LabelWriter, maps: Maps) -> None:
         self._records = records
-        self._labels = labels
         self._writer = writer
         self._maps = maps
 
@@ -93,7 +83,7 @@ class RegionDecisions:
         StudyError
             If the label is damaged.
         """
-        case, _classes = self._writer.read(name)
+        case = recorded_case(self._records, name)
         voxels = self._writer.load(name)
         former = None
         if voxels is not None:
@@ -193,14 +183,14 @@ class RegionDecisions:
         StudyError
             If the label was changed since, or the label of before is damaged.
         """
-        case, _classes = self._writer.read(name)
+        case = recorded_case(self._records, name)
         if case.label_version != version:
             raise StudyError(
                 f"The label of the case '{name}' was changed after the decision: it can no longer be "
                 "undone by itself; correct the label by hand."
             )
         if case.previous_label_version is not None:
-            self._labels.restore_previous(name, author)
+            restore_previous(self._records, self._writer, name, author)
             return
         with self._records.transaction() as connection:
             case = read_case(connection, self._records.folder, name)
@@ -214,15 +204,8 @@ class RegionDecisions:
             )
 
     def _prediction(self, name: str, run: str) -> np.ndarray:
-        case, _classes = self._writer.read(name)
         with storage_errors(self._records.folder):
-            stored = self._maps.load(run, case.identifier, "prediction")
-            if stored is None:
-                raise StudyError(
-                    f"The run {run} has no prediction of the case '{name}': predict the case with "
-                    "this run first."
-                )
-            return np.asarray(stored.array[...])
+            return np.asarray(self._maps.load(run, name, "prediction").array[...])
 
     def _decide(
         self,
@@ -267,7 +250,7 @@ class RegionDecisions:
                 )
 
         self._writer.write(name, make, record)
-        return self._writer.read(name)[0]
+        return recorded_case(self._records, name)
 
 
 def _begun(case: Case, former: FormerLabel | None) -> FormerLabel:

@@ -18,7 +18,7 @@ from napari_semiseg.engine.errors import BadLabel, StudyError
 from napari_semiseg.engine.study.cases import Case, CaseState, LabelOrigin
 from napari_semiseg.engine.study.classes import HIGHEST_VALUE, ClassInfo
 from napari_semiseg.engine.study.decisions import DecisionKind, author_or_user, now
-from napari_semiseg.engine.study.done_slices import DoneSlices
+from napari_semiseg.engine.study.done_slices import AXES, NOT_ANNOTATED, DoneSlices
 
 _SHOWN_VALUES = 8
 
@@ -60,15 +60,6 @@ def checked_label(
 ) -> tuple[np.ndarray, list[int]]:
     """Return a label as it is stored, with the class values in it.
 
-    Parameters
-    ----------
-    case : Case
-        The case it belongs to.
-    voxels : np.ndarray
-        (z, y, x), integer.
-    classes : sequence of ClassInfo
-        The classes of the study.
-
     Returns
     -------
     label : np.ndarray
@@ -103,22 +94,7 @@ def checked_label(
 
 
 def refuse_unknown_values(case: Case, values: Sequence[int], classes: Sequence[ClassInfo]) -> None:
-    """Refuse a label with values that no class has.
-
-    Parameters
-    ----------
-    case : Case
-        The case of the label.
-    values : sequence of int
-        Values other than 0 in the label.
-    classes : sequence of ClassInfo
-        The classes of the study.
-
-    Raises
-    ------
-    BadLabel
-        If a value has no class; the sentence names the values.
-    """
+    """Refuse a label with values that no class has."""
     unknown = sorted(set(values) - {item.value for item in classes})
     if not unknown:
         return
@@ -132,18 +108,7 @@ def refuse_unknown_values(case: Case, values: Sequence[int], classes: Sequence[C
 
 
 def refuse_accepting(case: Case) -> None:
-    """Refuse to make a prediction the label of a case where a person has the say.
-
-    Parameters
-    ----------
-    case : Case
-        The case.
-
-    Raises
-    ------
-    StudyError
-        If a person drew or finished its label, or the case is held out.
-    """
+    """Refuse to make a prediction the label of a case where a person has the say."""
     if case.label_belongs_to_a_person:
         raise StudyError(
             f"The case '{case.name}' has a label that a person made, and a prediction never "
@@ -157,18 +122,7 @@ def refuse_accepting(case: Case) -> None:
 
 
 def refuse_measuring_accepted(case: Case) -> NoReturn:
-    """Refuse an accepted prediction as the truth of a held-out case.
-
-    Parameters
-    ----------
-    case : Case
-        The case.
-
-    Raises
-    ------
-    StudyError
-        Always.
-    """
+    """Refuse an accepted prediction as the truth of a held-out case."""
     raise StudyError(
         f"This label of the case '{case.name}' is an accepted prediction, and held-out cases are "
         "measured against what a person drew: correct the label by hand first, or hold out "
@@ -177,20 +131,7 @@ def refuse_measuring_accepted(case: Case) -> NoReturn:
 
 
 def refuse_contradiction(case: Case, state: CaseState) -> None:
-    """Refuse a mark that the label of the case contradicts.
-
-    Parameters
-    ----------
-    case : Case
-        The case.
-    state : CaseState
-        What a person wants to mark it as.
-
-    Raises
-    ------
-    StudyError
-        If the mark asks for a label that is not there, or hides one that a person made.
-    """
+    """Refuse a mark that the label of the case contradicts."""
     if state is CaseState.LABELLED and not case.has_label:
         raise StudyError(
             f"The case '{case.name}' has no label yet: draw or import one before marking it "
@@ -209,20 +150,7 @@ def refuse_contradiction(case: Case, state: CaseState) -> None:
 
 
 def refuse_deciding_on_parts(case: Case, run: str) -> None:
-    """Refuse to accept or reject parts of a prediction where the whole label is settled.
-
-    Parameters
-    ----------
-    case : Case
-        The case.
-    run : str
-        The run whose prediction it is.
-
-    Raises
-    ------
-    StudyError
-        If the case is held out, or its label is complete.
-    """
+    """Refuse to accept or reject parts of a prediction where the whole label is settled."""
     if case.held_out:
         raise StudyError(
             f"The case '{case.name}' is held out and is measured against what a person draws: no "
@@ -242,14 +170,7 @@ def marks_to_keep(case: Case, how: LabelSave, provenance_hash: str) -> DoneSlice
     A person who calls a label finished has the last word on every voxel, but for slices that wait for
     their marks.
 
-    Parameters
-    ----------
-    case : Case
-        The case as it was.
-    how : LabelSave
-        How the label comes to be saved.
-    provenance_hash : str
-        SHA-256 of the codes of its provenance.
+    ``case`` is as it was; ``provenance_hash`` is the SHA-256 of the codes of the new provenance.
     """
     former = case.done_slices if how.keeps_done_slices else None
     along = DoneSlices.NONE_ALONG if former is None else former.along
@@ -279,16 +200,6 @@ def refuse_measuring_sparse(case: Case) -> NoReturn:
 
     Surface distances, and the size of what was found too much, mean nothing where most slices are
     unknown; so such a case is measured when its label is complete, and not before.
-
-    Parameters
-    ----------
-    case : Case
-        The case.
-
-    Raises
-    ------
-    StudyError
-        Always.
     """
     raise StudyError(
         f"The label of the case '{case.name}' is finished in some slices only, and held-out cases "
@@ -298,20 +209,7 @@ def refuse_measuring_sparse(case: Case) -> NoReturn:
 
 
 def refuse_dropping_used(connection: sqlite3.Connection, item: ClassInfo) -> None:
-    """Refuse to drop a class whose value labels hold.
-
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        The records of the study.
-    item : ClassInfo
-        The class to drop.
-
-    Raises
-    ------
-    StudyError
-        If a label or a previous label holds the value; the sentence names a case.
-    """
+    """Refuse to drop a class whose value labels hold."""
     rows = connection.execute(
         "SELECT DISTINCT cases.name, labels.class_values FROM labels "
         "JOIN cases ON cases.identifier = labels.case_identifier ORDER BY cases.identifier"
@@ -376,3 +274,37 @@ def point_to_new_label(
         "DELETE FROM labels WHERE case_identifier = ? AND version NOT IN (?, ?)",
         (case.identifier, version, version if case.label_version is None else case.label_version),
     )
+
+
+def refuse_unknown_slices(case: Case, axis: int, indices: Sequence[int]) -> None:
+    """Refuse slices that the scan of a case does not have."""
+    if axis not in range(len(AXES)):
+        raise StudyError(f"Slices are marked along the axes 0, 1 or 2 (z, y, x), not {axis}.")
+    last = case.geometry.shape[axis] - 1
+    outside = [index for index in indices if not 0 <= index <= last]
+    if outside:
+        raise StudyError(
+            f"The scan of the case '{case.name}' has the slices 0 to {last} along {AXES[axis]}, "
+            f"and none with the number {outside[0]}."
+        )
+
+
+def refuse_marking(case: Case, classes: Sequence[ClassInfo]) -> None:
+    """Refuse marks of slices in a case that is measured as a whole, or where 255 is a class."""
+    if case.held_out:
+        raise StudyError(
+            f"The case '{case.name}' is held out and is measured against its whole label: finish "
+            "all of it, or let the case take part in training before marking single slices."
+        )
+    refuse_class_for_not_annotated(classes)
+
+
+def refuse_class_for_not_annotated(classes: Sequence[ClassInfo]) -> None:
+    """Refuse a class whose voxels could not be told from those that nobody has looked at."""
+    taken = [item for item in classes if item.value == NOT_ANNOTATED]
+    if taken:
+        raise StudyError(
+            f"The class '{taken[0].name}' has the value {NOT_ANNOTATED}, which stands for voxels "
+            "that nobody has looked at: give the class another value, or finish whole labels "
+            "instead of single slices."
+        )

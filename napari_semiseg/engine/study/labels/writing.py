@@ -17,18 +17,22 @@ import numpy as np
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study.cases import Case, read_case
 from napari_semiseg.engine.study.classes import ClassInfo, read_classes
+from napari_semiseg.engine.study.decisions import DecisionKind, record_decision
 from napari_semiseg.engine.study.labels.provenance import Provenance, unknown_provenance
 from napari_semiseg.engine.study.labels.rules import (
     LabelSave,
     marks_to_keep,
     point_to_new_label,
+    refuse_measuring_accepted,
+    refuse_measuring_sparse,
     refuse_unknown_values,
 )
 from napari_semiseg.engine.study.labels.store import LabelStore, label_hash
 from napari_semiseg.engine.study.records import Records
 from napari_semiseg.engine.study.storage import storage_errors
 
-_ATTEMPTS = 5
+READ_ATTEMPTS = 5
+"""Of reading a label that is saved again and again meanwhile."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +117,7 @@ class LabelWriter:
         StudyError
             If the label is damaged or missing on the disk.
         """
-        for _ in range(_ATTEMPTS):  # a version may be removed while it is being read
+        for _ in range(READ_ATTEMPTS):  # a version may be removed while it is being read
             case, _classes = self.read(name)
             version, digest = (
                 (case.previous_label_version, case.previous_label_hash)
@@ -149,7 +153,7 @@ class LabelWriter:
         StudyError
             If the label is damaged.
         """
-        for _ in range(_ATTEMPTS):
+        for _ in range(READ_ATTEMPTS):
             case, _classes = self.read(name)
             voxels = self.load(name)
             if voxels is None or case.label_version is None:
@@ -159,7 +163,7 @@ class LabelWriter:
                 kept = unknown_provenance(voxels)
             if self.read(name)[0].label_version == case.label_version:
                 return kept
-        raise _restless(name)
+        raise restless(name)
 
     def write(self, name: str, make: Make, record: Record) -> Case:
         """Write a label and keep the former one as the previous.
@@ -244,8 +248,39 @@ class _Staged:
     provenance_digest: str
 
 
-def _restless(name: str) -> StudyError:
+def restless(name: str) -> StudyError:
+    """Return what is told of a label that `READ_ATTEMPTS` readings did not get hold of."""
     return StudyError(
         f"The label of the case '{name}' kept changing while it was read: try again when nobody "
         "paints in it."
     )
+
+
+def restore_previous(records: Records, writer: LabelWriter, name: str, author: str | None) -> None:
+    """Exchange a label with the one before it, with its state and its marks."""
+    if writer.load(name, previous=True) is None:
+        raise StudyError(f"The case '{name}' has no previous label: there is nothing to undo.")
+    with records.transaction() as connection:
+        case = read_case(connection, records.folder, name)
+        restored = connection.execute(
+            "SELECT state, hash, origin, done_slices FROM labels "
+            "WHERE case_identifier = ? AND version = ?",
+            (case.identifier, case.previous_label_version),
+        ).fetchone()
+        if case.held_out and restored["origin"] == "accepted":
+            refuse_measuring_accepted(case)
+        if case.held_out and restored["done_slices"] is not None:
+            refuse_measuring_sparse(case)
+        connection.execute(
+            "UPDATE cases SET label_version = previous_label_version, "
+            "previous_label_version = label_version, state = ? WHERE identifier = ?",
+            (restored["state"], case.identifier),
+        )
+        record_decision(
+            connection,
+            DecisionKind.PREVIOUS_LABEL_RESTORED,
+            case=name,
+            author=author,
+            label_hash=restored["hash"],
+            detail=restored["state"],
+        )

@@ -1,7 +1,7 @@
 """The maps that runs predict, stored beside them: prediction, uncertainty and others.
 
 Maps lie in ``runs/<run>/maps/<case>/<kind>.zarr`` on the native grid and can always be predicted
-again. Inference saves them and the desk and the review read them, on any thread.
+again.
 """
 
 from __future__ import annotations
@@ -18,16 +18,21 @@ import numpy as np
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study import storage
+from napari_semiseg.engine.study.cases import Case, recorded_case
+from napari_semiseg.engine.study.records import Records
 from napari_semiseg.engine.study.storage import (
     STAGED_PREFIX,
     remove_abandoned,
     stage_array,
+    storage_errors,
     sync_folder,
 )
 from napari_semiseg.engine.volumes.large_arrays import release
 
 if TYPE_CHECKING:
     import zarr
+
+    from napari_semiseg.engine.study.runs.runs import Run, Runs
 
 SLAB_BYTES = 128 * 2**20
 """Of a map that is written or read at a time; larger than a chunk."""
@@ -51,121 +56,98 @@ class StoredMap:
     attributes: dict[str, Any]
 
 
-class MapStore:
-    """The maps of all runs of a study.
+class Maps:
+    """``study.runs.maps``: the maps of all runs of one study.
 
-    Parameters
-    ----------
-    runs_folder : Path
-        ``runs`` inside the study folder.
+    A run is given by itself or by its identifier, and a case by its name.
     """
 
-    def __init__(self, runs_folder: Path) -> None:
-        self._folder = runs_folder
+    def __init__(self, records: Records, runs: Runs) -> None:
+        self._records = records
+        self._runs = runs
+        self._folder = records.folder / "runs"
 
-    def _case_folder(self, run: str, case: int) -> Path:
-        return self._folder / run / "maps" / str(case)
+    def _case_folder(self, run: Run | str, case: str) -> Path:
+        number = recorded_case(self._records, case).identifier
+        return self._folder / identifier_of(run) / "maps" / str(number)
 
     def save(
-        self, run: str, case: int, kind: str, array: np.ndarray, attributes: Mapping[str, Any]
+        self, run: Run | str, case: str, kind: str, array: np.ndarray, **attributes: Any
     ) -> None:
         """Store a map in place of the former one of its kind.
 
         Parameters
         ----------
-        run : str
-            Identifier of the run.
-        case : int
-            Identifier of the case.
+        run : Run or str
+            The run, which the study has.
+        case : str
+            Name of the case.
         kind : str
             Small letters, digits and underscores.
         array : np.ndarray
             (z, y, x) or (channels, z, y, x).
-        attributes : Mapping[str, Any]
+        **attributes
             Kept beside it as JSON.
 
         Raises
         ------
         StudyError
-            If the kind is no such word.
-        OSError
-            If the disk refuses; the former map stays.
+            If the kind is no such word, or the disk refuses; the former map stays.
         """
         if not _KIND.fullmatch(kind):
             raise StudyError(
                 f"A map cannot be of the kind '{kind}': use small letters, digits and underscores."
             )
-        folder = self._case_folder(run, case)
-        staged = _stage(folder, array, attributes)
-        target = folder / f"{kind}.zarr"
-        former = folder / f"{STAGED_PREFIX}former-{staged.name.removeprefix(STAGED_PREFIX)}"
-        try:
-            # a folder cannot replace another one in a single step: the former makes way
-            if target.exists():
-                os.replace(target, former)
-            os.replace(staged, target)
-        except OSError:
-            if former.exists() and not target.exists():
-                os.replace(former, target)
-            shutil.rmtree(staged, ignore_errors=True)
-            raise
-        sync_folder(folder)
-        shutil.rmtree(former, ignore_errors=True)
-        remove_abandoned(folder)
+        folder = self._case_folder(self._runs.get(identifier_of(run)), case)
+        with storage_errors(self._records.folder):
+            _replace(folder / f"{kind}.zarr", _stage(folder, array, attributes))
+            remove_abandoned(folder)
 
-    def load(self, run: str, case: int, kind: str) -> StoredMap | None:
-        """Open a map.
-
-        Parameters
-        ----------
-        run : str
-            Identifier of the run.
-        case : int
-            Identifier of the case.
-        kind : str
-            Kind of the map.
-
-        Returns
-        -------
-        StoredMap or None
-            None where the run has no such map of the case.
-        """
+    def load(self, run: Run | str, case: str, kind: str) -> StoredMap:
+        """Open a map without reading it; StudyError where the run has no such map of the case."""
         import zarr  # here, so that the desk opens sooner
 
         folder = self._case_folder(run, case) / f"{kind}.zarr"
         if not folder.is_dir():
-            return None
-        array = zarr.open_array(folder, mode="r")
-        return StoredMap(array, dict(array.attrs))
+            raise StudyError(
+                f"The run {identifier_of(run)} has no {kind} map of the case '{case}': predict the "
+                "case with this run first."
+            )
+        with storage_errors(self._records.folder):
+            array = zarr.open_array(folder, mode="r")
+            return StoredMap(array, dict(array.attrs))
 
-    def kinds(self, run: str, case: int) -> list[str]:
-        """Return the kinds of maps that a run has of a case.
-
-        Parameters
-        ----------
-        run : str
-            Identifier of the run.
-        case : int
-            Identifier of the case.
-
-        Returns
-        -------
-        list of str
-            Sorted.
-        """
+    def kinds(self, run: Run | str, case: str) -> list[str]:
+        """Return the kinds of maps that a run has of a case, sorted."""
         folder = self._case_folder(run, case)
         return sorted(entry.stem for entry in folder.glob("[a-z]*.zarr"))
 
-    def remove_case(self, case: int) -> None:
-        """Remove the maps that runs predicted for a case.
-
-        Parameters
-        ----------
-        case : int
-            Identifier of a case that leaves the study.
-        """
-        for folder in self._folder.glob(f"*/maps/{case}"):
+    def remove(self, case: Case) -> None:
+        """Remove the maps that all runs predicted for a case that has left the records."""
+        for folder in self._folder.glob(f"*/maps/{case.identifier}"):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def identifier_of(run: Run | str) -> str:
+    """Return the identifier of a run that is given by itself or by its identifier."""
+    return run if isinstance(run, str) else run.identifier
+
+
+def _replace(target: Path, staged: Path) -> None:
+    """Put a staged map into its place; the former one stays where the disk refuses (OSError)."""
+    former = target.with_name(f"{STAGED_PREFIX}former-{staged.name.removeprefix(STAGED_PREFIX)}")
+    try:
+        # a folder cannot replace another one in a single step: the former makes way
+        if target.exists():
+            os.replace(target, former)
+        os.replace(staged, target)
+    except OSError:
+        if former.exists() and not target.exists():
+            os.replace(former, target)
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
+    sync_folder(target.parent)
+    shutil.rmtree(former, ignore_errors=True)
 
 
 def _stage(folder: Path, array: np.ndarray, attributes: Mapping[str, Any]) -> Path:

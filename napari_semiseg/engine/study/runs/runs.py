@@ -1,24 +1,25 @@
 """The training runs of a study: their settings, their state, and the metrics measured with them.
 
 Each run has a row in the records and the folder ``runs/<identifier>`` for its checkpoints and maps.
-Training creates and updates runs, evaluation records metrics; both through the study facade, on any
-thread.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.study.cases import recorded_case, recorded_cases
 from napari_semiseg.engine.study.decisions import now
 from napari_semiseg.engine.study.records import Records
 from napari_semiseg.engine.study.runs.installed_versions import installed_versions
+from napari_semiseg.engine.study.runs.learnt_from import learnt_from
 from napari_semiseg.engine.study.runs.locks import RunningRuns
+from napari_semiseg.engine.study.runs.maps import Maps, identifier_of
 from napari_semiseg.engine.study.storage import plain, write_text
 
 RunStatus = Literal["running", "stopped", "finished", "failed"]
@@ -47,14 +48,14 @@ class Run:
     seed : int
         Seed of its random numbers.
     label_hash : str
-        ``Study.label_snapshot_hash()`` when it started; one that no labels have where they changed
+        ``study.labels.snapshot_hash()`` when it started; one that no labels have where they changed
         before it went on.
     labelled, unlabelled : tuple of str
         Names of the cases that it could learn from when it was last started.
     versions : dict of str to str
         Versions of Python and of the packages that count for its numbers.
     details : dict
-        Other fields that ``Study.update_run`` was given.
+        Other fields that ``study.runs.update`` was given.
     started : str
         UTC, ISO 8601.
     finished : str or None
@@ -124,61 +125,40 @@ def _insert(connection: sqlite3.Connection, row: Mapping[str, str | int]) -> Non
     connection.execute(f"INSERT INTO runs ({columns}) VALUES ({marks})", tuple(row.values()))
 
 
-class RunTable:
-    """The runs in the records of a study.
+class Runs:
+    """``study.runs``: the runs of one study.
 
-    Parameters
+    A run is given by itself or by its identifier. Every method that takes one raises StudyError if
+    the study has no such run.
+
+    Attributes
     ----------
-    records : Records
-        The records of the study.
+    maps : Maps
+        What the runs predicted.
     """
 
     def __init__(self, records: Records) -> None:
         self._records = records
         self._folder = records.folder / "runs"
         self._running = RunningRuns(self._folder)
+        self.maps = Maps(records, self)
 
     def close(self) -> None:
         """Let go of the runs that this program was training."""
         self._running.release_all()
 
     def create(
-        self,
-        method: str,
-        settings: Mapping[str, Any],
-        seed: int,
-        *,
-        label_hash: str,
-        labelled: Sequence[str],
-        unlabelled: Sequence[str],
-        earlier_labelled: Sequence[str] = (),
+        self, method: str, settings: Mapping[str, Any], seed: int, former: Run | None = None
     ) -> Run:
-        """Record a new run as running and make its folder, with ``settings.json`` for people.
+        """Record a new run as running, with the labels of now and the weights of a ``former`` one.
 
-        Parameters
-        ----------
-        method, settings, seed, label_hash, labelled, unlabelled
-            As in :class:`Run`.
-        earlier_labelled : sequence of str
-            Cases that the weights it begins with have learnt from.
-
-        Returns
-        -------
-        Run
-            With the next free number.
-
-        Raises
-        ------
-        StudyError
-            If the disk refuses.
+        Its folder is made, with ``settings.json`` for people; its number is the next free one.
         """
         described = {
             "method": method,
             "settings": plain(settings),
             "seed": int(seed),
-            "label_hash": label_hash,
-            "labelled": list(labelled),
-            "unlabelled": list(unlabelled),
+            **learnt_from(recorded_cases(self._records)),
             "versions": installed_versions(),
         }
         with self._records.transaction() as connection:
@@ -195,42 +175,25 @@ class RunTable:
             }
             row |= {"number": number, "identifier": identifier, "status": "running"}
             row["started_at"] = now()
-            if earlier_labelled:
-                row["details"] = json.dumps({EARLIER_LABELLED: list(earlier_labelled)})
+            if former is not None and former.learnt_from:
+                row["details"] = json.dumps({EARLIER_LABELLED: list(former.learnt_from)})
             _insert(connection, row)
-        return self.one(identifier)
+        return self.get(identifier)
 
-    def resume(
-        self,
-        identifier: str,
-        settings: Mapping[str, Any],
-        *,
-        label_hash: str,
-        labelled: Sequence[str],
-        unlabelled: Sequence[str],
-    ) -> Run:
-        """Record that a run goes on, with the settings and labels of now.
+    def resume(self, run: Run | str, settings: Mapping[str, Any]) -> Run:
+        """Record that a run goes on with other settings, such as a budget, and the labels of now.
 
         A run whose labels have changed on the way is one of neither set of labels: its hash becomes
-        one that no set has. ``settings.json`` keeps what the run was started with.
-
-        Parameters
-        ----------
-        identifier, settings, label_hash, labelled, unlabelled
-            As in :class:`Run`.
-
-        Raises
-        ------
-        StudyError
-            If there is no such run, or another program is training it.
+        one that no set has. ``settings.json`` keeps what the run was started with. StudyError tells
+        that another program is training it.
         """
-        former = self.one(identifier)
-        earlier = {EARLIER_LABELLED: list(former.learnt_from)}
-        self.update(identifier, "running", earlier)
-        if label_hash == former.last_label_hash:
-            label_hash = former.label_hash
-        else:
-            label_hash = former.label_hash + THEN + label_hash
+        identifier = identifier_of(run)
+        now_learnt_from = learnt_from(recorded_cases(self._records))
+        former = self.get(identifier)
+        self.update(identifier, "running", **{EARLIER_LABELLED: list(former.learnt_from)})
+        label_hash = former.label_hash
+        if now_learnt_from["label_hash"] != former.last_label_hash:
+            label_hash += THEN + now_learnt_from["label_hash"]
         with self._records.transaction() as connection:
             connection.execute(
                 "UPDATE runs SET settings = ?, label_hash = ?, labelled = ?, unlabelled = ? "
@@ -238,42 +201,26 @@ class RunTable:
                 (
                     json.dumps(plain(settings)),
                     label_hash,
-                    json.dumps(list(labelled)),
-                    json.dumps(list(unlabelled)),
+                    json.dumps(now_learnt_from["labelled"]),
+                    json.dumps(now_learnt_from["unlabelled"]),
                     identifier,
                 ),
             )
-        return self.one(identifier)
+        return self.get(identifier)
 
     def all(self) -> list[Run]:
-        """Return all runs, oldest first.
-
-        Returns
-        -------
-        list of Run
-            A snapshot.
-        """
+        """Return all runs, oldest first."""
         rows = self._records.query("SELECT * FROM runs ORDER BY number")
         return [_run(row, self._folder, self._running) for row in rows]
 
-    def one(self, identifier: str) -> Run:
-        """Return the run with this identifier.
+    def get(self, identifier: str | None = None) -> Run:
+        """Return a run; None means the newest that can be used.
 
-        Parameters
-        ----------
-        identifier : str
-            Identifier of the run.
-
-        Returns
-        -------
-        Run
-            A snapshot.
-
-        Raises
-        ------
-        StudyError
-            If the study has no such run.
+        That is one that is finished, or has a checkpoint and did not fail; a run that is going on
+        counts with its last checkpoint. StudyError tells that there is none.
         """
+        if identifier is None:
+            return self._newest_usable()
         rows = self._records.query("SELECT * FROM runs WHERE identifier = ?", (identifier,))
         if rows:
             return _run(rows[0], self._folder, self._running)
@@ -283,21 +230,7 @@ class RunTable:
             f"The study {self._records.folder.stem} has no run '{identifier}': {advice}."
         )
 
-    def newest_usable(self) -> Run:
-        """Return the newest run that is finished, or has a checkpoint and did not fail.
-
-        A run that is going on counts with its last checkpoint.
-
-        Returns
-        -------
-        Run
-            A snapshot.
-
-        Raises
-        ------
-        StudyError
-            If no run can be used yet.
-        """
+    def _newest_usable(self) -> Run:
         for run in reversed(self.all()):
             if run.status == "finished" or (run.status != "failed" and run.has_checkpoint):
                 return run
@@ -305,34 +238,17 @@ class RunTable:
             f"The study {self._records.folder.stem} has no trained run yet: train first."
         )
 
-    def update(self, identifier: str, status: str | None, fields: Mapping[str, Any]) -> Run:
-        """Change the status of a run and keep further fields in its details.
+    def update(self, run: Run | str, status: str | None = None, **fields: Any) -> Run:
+        """Change the status of a run and keep fields in ``Run.details``; return it anew.
 
-        Parameters
-        ----------
-        identifier : str
-            Identifier of the run.
-        status : str or None
-            The new status; None leaves it.
-        fields : Mapping[str, Any]
-            Added to ``Run.details``; a field that is there already is replaced.
-
-        Returns
-        -------
-        Run
-            As it is now.
-
-        Raises
-        ------
-        StudyError
-            If there is no such run or status, or another program is training the run that is to go
-            on here.
+        A status of None stays as it is, and a field that is there already is replaced. StudyError
+        tells of an unknown status, and of another program that trains the run that is to go on here.
         """
         if status is not None and status not in get_args(RunStatus):
             raise StudyError(
                 f"A run cannot be '{status}': choose one of {', '.join(get_args(RunStatus))}."
             )
-        self.one(identifier)
+        identifier = self.get(identifier_of(run)).identifier
         if status == "running":
             self._running.hold(identifier)
         with self._records.transaction() as connection:
@@ -347,48 +263,24 @@ class RunTable:
             )
         if status != "running":
             self._running.release(identifier)
-        return self.one(identifier)
+        return self.get(identifier)
 
-    def record_metrics(self, run: str, case: int, metrics: Mapping[str, Any]) -> None:
-        """Keep what was measured of a case with a run, in place of the former.
-
-        Parameters
-        ----------
-        run : str
-            Identifier of the run.
-        case : int
-            Identifier of the case.
-        metrics : Mapping[str, Any]
-            As JSON can hold it: keys become strings.
-
-        Raises
-        ------
-        StudyError
-            If the disk refuses.
-        """
+    def record_metrics(self, run: Run | str, case: str, metrics: Mapping[str, Any]) -> None:
+        """Keep what was measured of a case with a run; keys become strings, as in JSON."""
+        identifier = self.get(identifier_of(run)).identifier
+        number = recorded_case(self._records, case).identifier
         with self._records.transaction() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO metrics (run, case_identifier, metrics) VALUES (?, ?, ?)",
-                (run, case, json.dumps(plain(metrics))),
+                (identifier, number, json.dumps(plain(metrics))),
             )
 
-    def metrics(self, run: str) -> dict[str, dict[str, Any]]:
-        """Return what was measured with a run.
-
-        Parameters
-        ----------
-        run : str
-            Identifier of the run.
-
-        Returns
-        -------
-        dict
-            Case name to metrics, in the order of the cases.
-        """
+    def metrics(self, run: Run | str) -> dict[str, dict[str, Any]]:
+        """Return what was measured with a run: case name to metrics, in the order of the cases."""
         rows = self._records.query(
             "SELECT cases.name, metrics.metrics FROM metrics "
             "JOIN cases ON cases.identifier = metrics.case_identifier "
             "WHERE metrics.run = ? ORDER BY cases.identifier",
-            (run,),
+            (self.get(identifier_of(run)).identifier,),
         )
         return {row["name"]: json.loads(row["metrics"]) for row in rows}

@@ -1,7 +1,7 @@
 """The scans of a study: adding them, reading them, and finding them again after a move.
 
 Scans stay where they are and are never written. Each is known by its path relative to the study
-folder and by the hash of its bytes. The study facade calls this file, on any thread.
+folder and by the hash of its bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from napari_semiseg.engine.study.cases import (
     insert_case,
     read_case,
     read_cases,
-    write_source,
+    recorded_case,
+    recorded_cases,
 )
 from napari_semiseg.engine.study.records import Records
 from napari_semiseg.engine.study.storage import storage_errors
@@ -70,20 +71,8 @@ class ScanKnown(StudyError):
 def content_hash(paths: Sequence[Path]) -> str:
     """Return the SHA-256 of the bytes of files, in the order given.
 
-    Parameters
-    ----------
-    paths : sequence of Path
-        The files of one scan; the files that a header names for its voxels count too.
-
-    Returns
-    -------
-    str
-        Hexadecimal.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be read.
+    The files that a header names for its voxels count too. Hexadecimal; OSError tells that a file
+    cannot be read.
     """
     digest = hashlib.sha256()
     for path in with_detached_data(paths):
@@ -98,83 +87,111 @@ def with_detached_data(paths: Sequence[Path]) -> list[Path]:
     return [file for path in paths for file in (path, *detached_data(path))]
 
 
-def add_scan(records: Records, source: ScanSource) -> Case:
-    """Read a scan, prove that it can be used, and record it as a case.
+class Scans:
+    """``study.scans``: the scans of one study."""
 
-    Parameters
-    ----------
-    records : Records
-        The records of the study.
-    source : ScanSource
-        The files of the scan; they stay where they are.
+    def __init__(self, records: Records) -> None:
+        self._records = records
 
-    Returns
-    -------
-    Case
-        The new case, unlabelled.
+    def add(self, source: ScanSource) -> Case:
+        """Read a scan, prove that it can be used, and record it as an unlabelled case.
 
-    Raises
-    ------
-    BadScan
-        If the scan is missing, cannot be read, or has voxels that are no numbers.
-    ScanKnown
-        If the study already has a case with this content.
-    StudyError
-        If it has another case of this name, or if its scans have another number of channels.
-    """
-    _refuse_missing(source)
-    try:
-        digest = content_hash(source.paths)
-    except OSError as error:
-        raise BadScan(
-            f"The scan {source.name} cannot be read ({error.strerror or error}): check that you "
-            "may open the file, then add it again."
-        ) from error
-    with records.reading() as connection:
-        _refuse_duplicate(read_cases(connection, records.folder), source, digest)
-    volume = read_volume(source)
-    _refuse_voxels_without_value(source, volume)
-    with records.transaction() as connection:
-        cases = read_cases(connection, records.folder)
-        _refuse_duplicate(cases, source, digest)  # again: another program may have been faster
-        _refuse_other_channels(cases, source, volume)
-        insert_case(
-            connection,
-            name=source.name,
-            source=json.dumps(source.to_dict(records.folder)),
-            geometry=json.dumps(volume.geometry.to_dict()),
-            channels=volume.voxels.shape[0],
-            modality=volume.modality,
-            content_hash=digest,
-        )
-        return read_case(connection, records.folder, source.name)
+        Its files stay where they are.
 
-
-def add_scans(records: Records, paths: Sequence[str | Path]) -> Iterator[Case | ScanProblem]:
-    """Add every scan that the paths hold; a bad one stops none of the others.
-
-    Parameters
-    ----------
-    records : Records
-        The records of the study.
-    paths : sequence of str or Path
-        Files, folders of files, DICOM folders.
-
-    Yields
-    ------
-    Case or ScanProblem
-        One for each scan, in the order in which they were found.
-    """
-    for found in _find_each(paths):
-        if isinstance(found, ScanProblem):
-            yield found
-            continue
+        Raises
+        ------
+        BadScan
+            If the scan is missing, cannot be read, or has voxels that are no numbers.
+        ScanKnown
+            If the study already has a case with this content.
+        StudyError
+            If it has another case of this name, or if its scans have another number of channels.
+        """
+        _refuse_missing(source)
         try:
-            yield add_scan(records, found)
-        except ScanKnown as error:
-            yield ScanProblem(found, str(error), error.case)
-        except SemisegError as error:
-            yield ScanProblem(found, str(error))
+            digest = content_hash(source.paths)
+        except OSError as error:
+            raise BadScan(
+                f"The scan {source.name} cannot be read ({error.strerror or error}): check that you "
+                "may open the file, then add it again."
+            ) from error
+        folder = self._records.folder
+        _refuse_duplicate(recorded_cases(self._records), source, digest)
+        volume = read_volume(source)
+        _refuse_voxels_without_value(source, volume)
+        with self._records.transaction() as connection:
+            cases = read_cases(connection, folder)
+            _refuse_duplicate(cases, source, digest)  # again: another program may have been faster
+            _refuse_other_channels(cases, source, volume)
+            insert_case(
+                connection,
+                name=source.name,
+                source=json.dumps(source.to_dict(folder)),
+                geometry=json.dumps(volume.geometry.to_dict()),
+                channels=volume.voxels.shape[0],
+                modality=volume.modality,
+                content_hash=digest,
+            )
+            return read_case(connection, folder, source.name)
+
+    def add_all(self, paths: Sequence[str | Path]) -> Iterator[Case | ScanProblem]:
+        """Add every scan in files and folders, one a step; a bad one stops none of the others.
+
+        Yields
+        ------
+        Case or ScanProblem
+            One for each scan, in the order in which they were found.
+        """
+        for found in _find_each(paths):
+            if isinstance(found, ScanProblem):
+                yield found
+                continue
+            try:
+                yield self.add(found)
+            except ScanKnown as error:
+                yield ScanProblem(found, str(error), error.case)
+            except SemisegError as error:
+                yield ScanProblem(found, str(error))
+
+    def read(self, name: str) -> Volume:
+        """Read the scan of a case: voxels (channels, z, y, x) on the grid that the study recorded.
+
+        ScanMissing tells that it is no longer at its place; BadScan that it cannot be read or has
+        another voxel grid than when it was added.
+        """
+        case = recorded_case(self._records, name)
+        _refuse_missing(case.source)
+        volume = read_volume(case.source)
+        if volume.voxels.shape[0] != case.channels or not volume.geometry.matches(case.geometry):
+            raise BadScan(
+                f"The scan {case.name} at {case.source.paths[0]} has changed since it was added to "
+                "the study: put the original file back, or remove the case and add the scan again."
+            )
+        return volume
+
+    def relocate(self, place: str | Path) -> list[Case]:
+        """Find scans that moved, proved by their content, and return their cases.
+
+        In a folder, at any depth, the missing scans are looked for by their file names first, then
+        among all other images, for they may have been renamed. A single file is taken for the scan
+        that it is a copy of, also where a changed file stands in its place. StudyError tells that
+        ``place`` does not exist, or that a file in it cannot be read.
+        """
+        place = Path(place)
+        if not place.exists():
+            raise StudyError(f"There is no folder {place}: choose the one that the scans moved to.")
+        folder, cases = self._records.folder, recorded_cases(self._records)
+        with storage_errors(place):
+            moved = _moved_file(cases, place) if place.is_file() else _moved_scans(cases, place)
+        found = []
+        for case, source in moved:
+            with self._records.transaction() as connection:
+                connection.execute(
+                    "UPDATE cases SET source = ? WHERE identifier = ?",
+                    (json.dumps(source.to_dict(folder)), case.identifier),
+                )
+                found.append(read_case(connection, folder, case.name))
+        return found
 
 
 def _find_each(paths: Sequence[str | Path]) -> Iterator[ScanSource | ScanProblem]:
@@ -229,74 +246,6 @@ def _refuse_other_channels(cases: Sequence[Case], source: ScanSource, volume: Vo
             f"The scan {source.name} has {channels} channel(s) and the scans of this study have "
             f"{cases[0].channels}: keep scans of different kinds in different studies."
         )
-
-
-def read_scan(case: Case) -> Volume:
-    """Read the scan of a case at its place.
-
-    Parameters
-    ----------
-    case : Case
-        A case of the study.
-
-    Returns
-    -------
-    Volume
-        Voxels (channels, z, y, x) on the grid that the study recorded.
-
-    Raises
-    ------
-    ScanMissing
-        If a file is no longer where the study found it.
-    BadScan
-        If it cannot be read, or has another voxel grid than when it was added.
-    """
-    _refuse_missing(case.source)
-    volume = read_volume(case.source)
-    if volume.voxels.shape[0] != case.channels or not volume.geometry.matches(case.geometry):
-        raise BadScan(
-            f"The scan {case.name} at {case.source.paths[0]} has changed since it was added to the "
-            "study: put the original file back, or remove the case and add the scan again."
-        )
-    return volume
-
-
-def relocate_scans(records: Records, place: Path) -> list[Case]:
-    """Find scans that moved, proved by their content.
-
-    In a folder the missing scans are looked for by their file names first, then among all other
-    images, for they may have been renamed. A single file is taken for the scan that it is a copy of,
-    also where a changed file stands in its place.
-
-    Parameters
-    ----------
-    records : Records
-        The records of the study.
-    place : Path
-        A folder where the missing scans may be, at any depth; or the file of one scan.
-
-    Returns
-    -------
-    list of Case
-        The cases whose scans were found; the others keep their former place.
-
-    Raises
-    ------
-    StudyError
-        If ``place`` does not exist, or a file in it cannot be read.
-    """
-    if not place.exists():
-        raise StudyError(f"There is no folder {place}: choose the one that the scans moved to.")
-    with records.reading() as connection:
-        cases = read_cases(connection, records.folder)
-    with storage_errors(place):
-        moved = _moved_file(cases, place) if place.is_file() else _moved_scans(cases, place)
-    found = []
-    for case, source in moved:
-        with records.transaction() as connection:
-            write_source(connection, case, json.dumps(source.to_dict(records.folder)))
-            found.append(read_case(connection, records.folder, case.name))
-    return found
 
 
 def _moved_file(cases: Sequence[Case], file: Path) -> list[tuple[Case, ScanSource]]:

@@ -22,143 +22,143 @@ def along_z(*indices: int) -> DoneSlices:
 
 
 def test_a_label_without_marks_is_complete(study: Study, drawn: np.ndarray) -> None:
-    study.save_label("a", drawn)
+    study.labels.save("a", drawn)
     assert study.case("a").done_slices is None
-    np.testing.assert_array_equal(study.load_training_label("a"), drawn)
-    assert study.load_training_label("b") is None
+    np.testing.assert_array_equal(study.labels.load_for_training("a"), drawn)
+    assert study.labels.load_for_training("b") is None
 
 
 def test_nobody_has_looked_at_slices_without_a_mark(study: Study, drawn: np.ndarray) -> None:
-    study.save_label("a", drawn)
-    study.mark_slices("a", 0, [2, 5])
+    study.labels.save("a", drawn)
+    study.labels.mark_slices("a", 0, [2, 5])
     assert study.case("a").done_slices == along_z(2, 5)
-    label = study.load_training_label("a")
+    label = study.labels.load_for_training("a")
     assert label.dtype == np.uint8
     for index in (2, 5):
         np.testing.assert_array_equal(label[index], drawn[index])
     for index in (0, 1, 3, 4):
         assert (label[index] == NOT_ANNOTATED).all()
-    np.testing.assert_array_equal(study.load_label("a"), drawn)
+    np.testing.assert_array_equal(study.labels.load("a"), drawn)
 
 
 def test_slices_of_several_directions_count_together(study: Study, drawn: np.ndarray) -> None:
-    study.save_label("a", drawn)
-    study.mark_slices("a", 0, [3])
-    study.mark_slices("a", 2, [4])
+    study.labels.save("a", drawn)
+    study.labels.mark_slices("a", 0, [3])
+    study.labels.mark_slices("a", 2, [4])
     seen = np.zeros(drawn.shape, bool)
     seen[3] = seen[:, :, 4] = True
-    label = study.load_training_label("a")
+    label = study.labels.load_for_training("a")
     np.testing.assert_array_equal(label, np.where(seen, drawn, NOT_ANNOTATED))
 
 
 def test_taking_the_last_mark_away_makes_the_label_complete_again(
     study: Study, drawn: np.ndarray
 ) -> None:
-    study.save_label("a", drawn)
-    study.mark_slices("a", 0, [2, 3])
-    study.mark_slices("a", 0, [2], done=False)
+    study.labels.save("a", drawn)
+    study.labels.mark_slices("a", 0, [2, 3])
+    study.labels.mark_slices("a", 0, [2], done=False)
     assert study.case("a").done_slices == along_z(3)
-    study.mark_slices("a", 0, [3], done=False)
+    study.labels.mark_slices("a", 0, [3], done=False)
     assert study.case("a").done_slices is None
 
 
 def test_marks_stay_while_a_person_goes_on_drawing(study: Study, drawn: np.ndarray) -> None:
-    study.save_label("a", drawn)
-    study.mark_slices("a", 0, [2])
-    study.save_label("a", drawn // 2)
+    study.labels.save("a", drawn)
+    study.labels.mark_slices("a", 0, [2])
+    study.labels.save("a", drawn // 2)
     study.mark("a", CaseState.LABELLED)
-    study.save_label("a", drawn, state=CaseState.LABELLED)
+    study.labels.save("a", drawn, state=CaseState.LABELLED)
     assert study.case("a").done_slices == along_z(2)
 
 
 def test_marks_come_and_go_with_the_label_they_belong_to(study: Study, drawn: np.ndarray) -> None:
-    study.save_label("a", drawn)
-    study.save_label("a", drawn // 2)
-    study.mark_slices("a", 0, [2])
-    study.restore_previous_label("a")
+    study.labels.save("a", drawn)
+    study.labels.save("a", drawn // 2)
+    study.labels.mark_slices("a", 0, [2])
+    study.labels.restore_previous("a")
     assert study.case("a").done_slices is None
-    study.restore_previous_label("a")
+    study.labels.restore_previous("a")
     assert study.case("a").done_slices == along_z(2)
 
 
 def test_an_empty_slice_can_be_done_before_anything_is_painted(study: Study) -> None:
-    study.mark_slices("a", 0, [1])
+    study.labels.mark_slices("a", 0, [1])
     case = study.case("a")
     assert case.state is CaseState.IN_PROGRESS
     assert case.label_belongs_to_a_person
-    label = study.load_training_label("a")
+    label = study.labels.load_for_training("a")
     assert set(np.unique(label[1])) == {0}
     assert set(np.unique(np.delete(label, 1, axis=0))) == {NOT_ANNOTATED}
 
 
 def test_an_accepted_prediction_is_complete(study: Study, drawn: np.ndarray) -> None:
-    run = study.create_run("ua-mt", {}, 0)
-    study.save_map(run, "a", "prediction", drawn)
-    study.mark_slices("b", 0, [1])
-    study.mark_slices("b", 0, [1], done=False)
-    study.save_map(run, "b", "prediction", drawn)
+    run = study.runs.create("ua-mt", {}, 0)
+    study.runs.maps.save(run, "a", "prediction", drawn)
+    study.labels.mark_slices("b", 0, [1])
+    study.labels.mark_slices("b", 0, [1], done=False)
+    study.runs.maps.save(run, "b", "prediction", drawn)
     study.accept("b", run)
     assert study.case("b").done_slices is None
-    study.mark_slices("a", 0, [1])
+    study.labels.mark_slices("a", 0, [1])
     with pytest.raises(StudyError, match="a person made"):
         study.accept("a", run)
 
 
 def test_marks_are_decisions_and_part_of_the_snapshot(study: Study, drawn: np.ndarray) -> None:
-    study.save_label("a", drawn, state=CaseState.LABELLED)
-    complete = study.label_snapshot_hash()
-    study.mark_slices("a", 0, [4, 2], author="Ada")
-    sparse = study.label_snapshot_hash()
-    study.mark_slices("a", 0, [4], author="Ada")
-    assert study.label_snapshot_hash() == sparse != complete
-    study.mark_slices("a", 0, [2, 4], done=False)
-    assert study.label_snapshot_hash() == complete
+    study.labels.save("a", drawn, state=CaseState.LABELLED)
+    complete = study.labels.snapshot_hash()
+    study.labels.mark_slices("a", 0, [4, 2], author="Ada")
+    sparse = study.labels.snapshot_hash()
+    study.labels.mark_slices("a", 0, [4], author="Ada")
+    assert study.labels.snapshot_hash() == sparse != complete
+    study.labels.mark_slices("a", 0, [2, 4], done=False)
+    assert study.labels.snapshot_hash() == complete
     details = [(decision.who, decision.detail) for decision in study.decisions("a")[1:]]
     assert details[0] == ("Ada", "done slices: z 2, 4")
     assert [detail for _, detail in details] == ["done slices: z 2, 4", "done slices: all"]
 
 
 def test_a_held_out_case_is_measured_as_a_whole(study: Study, drawn: np.ndarray) -> None:
-    study.save_label("a", drawn)
-    study.mark_slices("a", 0, [2])
+    study.labels.save("a", drawn)
+    study.labels.mark_slices("a", 0, [2])
     with pytest.raises(StudyError, match="in some slices only"):
         study.hold_out("a")
-    study.save_label("b", drawn)
+    study.labels.save("b", drawn)
     study.hold_out("b")
     with pytest.raises(StudyError, match="is held out"):
-        study.mark_slices("b", 0, [2])
+        study.labels.mark_slices("b", 0, [2])
     study.hold_out("b", locked=False)
-    study.mark_slices("b", 0, [2])
-    study.mark_slices("b", 0, [2], done=False)
+    study.labels.mark_slices("b", 0, [2])
+    study.labels.mark_slices("b", 0, [2], done=False)
     study.hold_out("b")
 
 
 def test_a_sparse_label_does_not_come_back_to_a_held_out_case(
     study: Study, drawn: np.ndarray
 ) -> None:
-    study.mark_slices("a", 0, [2])
-    study.save_label("a", drawn)
-    study.mark_slices("a", 0, [2], done=False)
+    study.labels.mark_slices("a", 0, [2])
+    study.labels.save("a", drawn)
+    study.labels.mark_slices("a", 0, [2], done=False)
     study.hold_out("a")
     with pytest.raises(StudyError, match="in some slices only"):
-        study.restore_previous_label("a")
+        study.labels.restore_previous("a")
 
 
 @pytest.mark.parametrize(("axis", "index"), [(0, 6), (0, -1), (2, 8), (3, 0)])
 def test_slices_that_are_not_there_are_refused(study: Study, axis: int, index: int) -> None:
     with pytest.raises(StudyError, match="lices"):
-        study.mark_slices("a", axis, [index])
+        study.labels.mark_slices("a", axis, [index])
     assert not study.case("a").has_label
 
 
 def test_the_value_for_not_annotated_is_no_class(study: Study, drawn: np.ndarray) -> None:
-    study.save_label("a", drawn)
-    study.mark_slices("a", 0, [2])
+    study.labels.save("a", drawn)
+    study.labels.mark_slices("a", 0, [2])
     study.set_classes(parse_classes("1=liver,2=tumour,255=vessel"))
     with pytest.raises(StudyError, match="'vessel' has the value 255"):
-        study.load_training_label("a")
+        study.labels.load_for_training("a")
     with pytest.raises(StudyError, match="'vessel' has the value 255"):
-        study.mark_slices("b", 0, [2])
+        study.labels.mark_slices("b", 0, [2])
     assert not study.case("b").has_label
 
 
@@ -170,8 +170,8 @@ def test_a_study_of_before_keeps_its_complete_labels(
         patch.setattr(records, "SCHEMA_VERSION", 1)
         Study.create(tmp_path / "old.semiseg", parse_classes("1=liver,2=tumour")).close()
     old = tmp_path / "old.semiseg"
-    study.save_label("a", drawn, state=CaseState.LABELLED)
-    expected = study.label_snapshot_hash()
+    study.labels.save("a", drawn, state=CaseState.LABELLED)
+    expected = study.labels.snapshot_hash()
     shutil.copytree(study.path / "labels", old / "labels", dirs_exist_ok=True)
     with sqlite3.connect(old / "study.sqlite") as target:
         target.execute("ATTACH ? AS new", (str(study.path / "study.sqlite"),))
@@ -182,9 +182,9 @@ def test_a_study_of_before_keeps_its_complete_labels(
     target.close()
     with Study.open(old) as opened:
         assert opened.case("a").done_slices is None
-        assert opened.label_snapshot_hash() == expected
-        np.testing.assert_array_equal(opened.load_training_label("a"), drawn)
-        opened.mark_slices("a", 1, [3])
+        assert opened.labels.snapshot_hash() == expected
+        np.testing.assert_array_equal(opened.labels.load_for_training("a"), drawn)
+        opened.labels.mark_slices("a", 1, [3])
         assert opened.case("a").done_slices.along[1] == {3}
 
 

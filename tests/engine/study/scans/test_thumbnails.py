@@ -54,7 +54,7 @@ def test_a_scan_of_one_value_is_black(value: float) -> None:
 def test_a_thumbnail_is_kept_and_a_damaged_one_is_none(study: Study) -> None:
     store, case = ThumbnailStore(study.cache_folder), study.case("a")
     assert store.load(case) is None
-    picture = make_thumbnail(study.volume("a"))
+    picture = make_thumbnail(study.scans.read("a"))
     store.save(case, picture)
     np.testing.assert_array_equal(store.load(case), picture)
     assert store.load(study.case("b")) is None

@@ -14,9 +14,9 @@ from napari_semiseg.engine.study import CaseState, DecisionKind, Study
 @pytest.fixture
 def run(study: Study, drawn: np.ndarray) -> str:
     """Give a run that predicted all cases."""
-    identifier = study.create_run("ua-mt", {}, 0).identifier
+    identifier = study.runs.create("ua-mt", {}, 0).identifier
     for case in study.cases():
-        study.save_map(identifier, case.name, "prediction", drawn)
+        study.runs.maps.save(identifier, case.name, "prediction", drawn)
         study.mark(case.name, CaseState.PREDICTED)
     return identifier
 
@@ -31,8 +31,8 @@ def test_the_mark_of_a_model_is_no_decision(study: Study, run: str) -> None:
 
 
 def test_the_mark_of_a_model_passes_over_labels(study: Study, run: str, drawn: np.ndarray) -> None:
-    study.save_label("a", drawn, state=CaseState.LABELLED)
-    study.save_label("b", drawn)
+    study.labels.save("a", drawn, state=CaseState.LABELLED)
+    study.labels.save("b", drawn)
     study.accept("c", run)
     for name in "abc":
         study.mark(name, CaseState.PREDICTED)
@@ -48,7 +48,7 @@ def test_an_accepted_prediction_becomes_the_label(
     assert case.state is CaseState.ACCEPTED
     assert case.label_origin == "accepted"
     assert names(study.labelled_cases()) == ["a"]
-    np.testing.assert_array_equal(study.load_label("a"), drawn)
+    np.testing.assert_array_equal(study.labels.load("a"), drawn)
     [decision] = study.decisions("a")
     assert (decision.who, decision.what, decision.run) == ("Ada", DecisionKind.ACCEPTED, run)
     assert decision.label_hash == case.label_hash
@@ -59,12 +59,12 @@ def test_a_prediction_never_replaces_what_a_person_drew(
     study: Study, run: str, drawn: np.ndarray, state: CaseState
 ) -> None:
     human = np.minimum(drawn, 1)
-    study.save_label("a", human, state=state)
+    study.labels.save("a", human, state=state)
     with pytest.raises(StudyError, match="a person made"):
         study.accept("a", run)
     with pytest.raises(StudyError, match="a person made"):
-        study.save_label("a", drawn, origin="accepted")
-    np.testing.assert_array_equal(study.load_label("a"), human)
+        study.labels.save("a", drawn, origin="accepted")
+    np.testing.assert_array_equal(study.labels.load("a"), human)
     assert study.case("a").state is state
     assert not list((study.path / "labels" / "1").glob(".staged*"))
 
@@ -72,7 +72,7 @@ def test_a_prediction_never_replaces_what_a_person_drew(
 def test_a_prediction_may_replace_an_empty_unfinished_label(
     study: Study, run: str, drawn: np.ndarray
 ) -> None:
-    study.save_label("a", drawn * 0)
+    study.labels.save("a", drawn * 0)
     study.accept("a", run)
     assert study.case("a").state is CaseState.ACCEPTED
 
@@ -80,7 +80,7 @@ def test_a_prediction_may_replace_an_empty_unfinished_label(
 def test_an_empty_label_that_a_person_finished_is_kept(
     study: Study, run: str, drawn: np.ndarray
 ) -> None:
-    study.save_label("a", drawn * 0, state=CaseState.LABELLED)
+    study.labels.save("a", drawn * 0, state=CaseState.LABELLED)
     with pytest.raises(StudyError, match="a person made"):
         study.accept("a", run)
 
@@ -95,14 +95,14 @@ def test_a_correction_makes_an_accepted_label_human(
     study: Study, run: str, drawn: np.ndarray
 ) -> None:
     study.accept("a", run)
-    study.save_label("a", drawn // 2, state=CaseState.LABELLED)
+    study.labels.save("a", drawn // 2, state=CaseState.LABELLED)
     assert study.case("a").label_origin == "human"
     with pytest.raises(StudyError, match="a person made"):
         study.accept("a", run)
 
 
 def test_a_case_without_a_prediction_cannot_be_accepted(study: Study) -> None:
-    run = study.create_run("dtc", {}, 0)
+    run = study.runs.create("dtc", {}, 0)
     with pytest.raises(StudyError, match="no prediction map"):
         study.accept("a", run)
 
@@ -119,7 +119,7 @@ def test_a_rejected_case_is_not_trained_on(study: Study, run: str) -> None:
 def test_rejecting_a_prediction_leaves_the_label_of_a_person(
     study: Study, run: str, drawn: np.ndarray
 ) -> None:
-    study.save_label("a", drawn, state=CaseState.LABELLED)
+    study.labels.save("a", drawn, state=CaseState.LABELLED)
     study.reject("a", run)
     assert study.case("a").state is CaseState.LABELLED
     assert study.decisions("a")[-1].what is DecisionKind.REJECTED
@@ -128,8 +128,8 @@ def test_rejecting_a_prediction_leaves_the_label_of_a_person(
 def test_a_held_out_case_is_neither_labelled_nor_unlabelled(
     study: Study, drawn: np.ndarray
 ) -> None:
-    study.save_label("a", drawn, state=CaseState.LABELLED)
-    study.save_label("b", drawn, state=CaseState.LABELLED)
+    study.labels.save("a", drawn, state=CaseState.LABELLED)
+    study.labels.save("b", drawn, state=CaseState.LABELLED)
     study.hold_out("a")
     study.hold_out("c")
     assert names(study.labelled_cases()) == ["b"]
@@ -141,9 +141,9 @@ def test_a_held_out_case_is_neither_labelled_nor_unlabelled(
 def test_a_held_out_label_can_be_edited_and_ending_the_hold_out_restores_the_state(
     study: Study, drawn: np.ndarray
 ) -> None:
-    study.save_label("a", drawn, state=CaseState.LABELLED)
+    study.labels.save("a", drawn, state=CaseState.LABELLED)
     study.hold_out("a")
-    study.save_label("a", drawn // 2, state=CaseState.LABELLED)
+    study.labels.save("a", drawn // 2, state=CaseState.LABELLED)
     assert study.case("a").state is CaseState.HELD_OUT
     study.hold_out("a", locked=False)
     assert study.case("a").state is CaseState.LABELLED
@@ -163,11 +163,11 @@ def test_accepted_predictions_are_no_truth_for_held_out_cases(
     study.hold_out("b")
     with pytest.raises(StudyError, match="held out"):
         study.accept("b", run)
-    study.save_label("a", drawn // 2)
+    study.labels.save("a", drawn // 2)
     study.hold_out("a")
     with pytest.raises(StudyError, match="accepted prediction"):
-        study.restore_previous_label("a")
-    np.testing.assert_array_equal(study.load_label("a"), drawn // 2)
+        study.labels.restore_previous("a")
+    np.testing.assert_array_equal(study.labels.load("a"), drawn // 2)
 
 
 def test_marks_that_the_label_contradicts_are_refused(study: Study, drawn: np.ndarray) -> None:
@@ -175,7 +175,7 @@ def test_marks_that_the_label_contradicts_are_refused(study: Study, drawn: np.nd
         study.mark("a", CaseState.LABELLED)
     with pytest.raises(StudyError, match="no accepted prediction"):
         study.mark("a", CaseState.ACCEPTED)
-    study.save_label("a", drawn)
+    study.labels.save("a", drawn)
     with pytest.raises(StudyError, match="cannot be marked unlabelled"):
         study.mark("a", CaseState.UNLABELLED)
     study.mark("a", CaseState.LABELLED)
@@ -187,31 +187,31 @@ def test_a_label_cannot_be_saved_in_a_state_that_is_no_label(
     study: Study, drawn: np.ndarray
 ) -> None:
     with pytest.raises(StudyError, match="cannot be saved as 'predicted'"):
-        study.save_label("a", drawn, state=CaseState.PREDICTED)
+        study.labels.save("a", drawn, state=CaseState.PREDICTED)
 
 
 def test_the_previous_label_comes_back_with_its_state(study: Study, drawn: np.ndarray) -> None:
     with pytest.raises(StudyError, match="no previous label"):
-        study.restore_previous_label("a")
-    study.save_label("a", drawn)
+        study.labels.restore_previous("a")
+    study.labels.save("a", drawn)
     study.mark("a", CaseState.LABELLED)
-    study.save_label("a", drawn // 2)
+    study.labels.save("a", drawn // 2)
     assert study.case("a").state is CaseState.IN_PROGRESS
-    study.restore_previous_label("a", author="Ada")
-    np.testing.assert_array_equal(study.load_label("a"), drawn)
+    study.labels.restore_previous("a", author="Ada")
+    np.testing.assert_array_equal(study.labels.load("a"), drawn)
     assert study.case("a").state is CaseState.LABELLED
-    study.restore_previous_label("a")
-    np.testing.assert_array_equal(study.load_label("a"), drawn // 2)
-    study.save_label("a", drawn)
-    np.testing.assert_array_equal(study.load_previous_label("a"), drawn // 2)
+    study.labels.restore_previous("a")
+    np.testing.assert_array_equal(study.labels.load("a"), drawn // 2)
+    study.labels.save("a", drawn)
+    np.testing.assert_array_equal(study.labels.load_previous("a"), drawn // 2)
 
 
 def test_autosaves_are_one_decision_and_marks_are_each_one(study: Study, drawn: np.ndarray) -> None:
     for shift in range(5):
-        study.save_label("a", np.roll(drawn, shift, axis=0))
+        study.labels.save("a", np.roll(drawn, shift, axis=0))
     study.mark("a", CaseState.LABELLED, author="Ada")
-    study.save_label("a", drawn, state=CaseState.LABELLED)
-    study.save_label("a", drawn, state=CaseState.LABELLED, author="Grace")
+    study.labels.save("a", drawn, state=CaseState.LABELLED)
+    study.labels.save("a", drawn, state=CaseState.LABELLED, author="Grace")
     decisions = study.decisions("a")
     assert [(d.what.value, d.who, d.detail) for d in decisions] == [
         ("label saved", getpass.getuser(), "in progress"),
@@ -220,7 +220,7 @@ def test_autosaves_are_one_decision_and_marks_are_each_one(study: Study, drawn: 
     ]
     assert decisions[-1].label_hash == study.case("a").label_hash
     with Study.open(study.path) as next_session:
-        next_session.save_label("a", drawn, state=CaseState.LABELLED)
+        next_session.labels.save("a", drawn, state=CaseState.LABELLED)
     assert len(study.decisions("a")) == 4
 
 
@@ -230,8 +230,8 @@ def test_a_label_file_is_imported_as_finished(
     affine = study.case("a").geometry.affine
     path = tmp_path / "label.nii.gz"
     nib.save(nib.Nifti1Image(drawn.transpose(), affine), path)
-    study.import_label("a", path)
-    np.testing.assert_array_equal(study.load_label("a"), drawn)
+    study.labels.import_file("a", path)
+    np.testing.assert_array_equal(study.labels.load("a"), drawn)
     assert study.case("a").state is CaseState.LABELLED
     assert study.decisions("a")[-1].what is DecisionKind.LABEL_IMPORTED
 
@@ -239,8 +239,8 @@ def test_a_label_file_is_imported_as_finished(
     shifted[0, 3] += 0.25
     nib.save(nib.Nifti1Image(drawn.transpose(), shifted), path)
     with pytest.raises(GeometryMismatch):
-        study.import_label("b", path)
+        study.labels.import_file("b", path)
     nib.save(nib.Nifti1Image(drawn.transpose() * 5, affine), path)
     with pytest.raises(BadLabel, match="5"):
-        study.import_label("b", path)
-    assert study.load_label("b") is None
+        study.labels.import_file("b", path)
+    assert study.labels.load("b") is None

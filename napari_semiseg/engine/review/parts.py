@@ -1,7 +1,7 @@
 """The parts of an answer that can be accepted or rejected one by one.
 
-A region is a connected component of one class, or of the part of it that is certain enough and that
-nobody has decided on yet. What a decision makes of its voxels is up to the study
+A part is a connected component of one class, or of what of it is certain enough and nobody has
+decided on yet. What a decision makes of its voxels is up to the study
 (`napari_semiseg.engine.study.labels.part_decisions`). Pure functions on arrays, for any thread.
 """
 
@@ -21,13 +21,13 @@ Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
-class Region:
+class Part:
     """A connected part of an answer.
 
     Attributes
     ----------
     number : int
-        Its value in `Regions.numbers`, from 1.
+        Its value in `FoundParts.numbers`, from 1.
     class_value : int
         Its class; 0 for background.
     component : int
@@ -50,41 +50,41 @@ class Region:
     @property
     def centre(self) -> tuple[int, int, int]:
         """Middle voxel (z, y, x) of the box, to move the view to."""
-        z, y, x = ((part.start + part.stop - 1) // 2 for part in self.box)
+        z, y, x = ((side.start + side.stop - 1) // 2 for side in self.box)
         return z, y, x
 
 
 @dataclass(frozen=True, eq=False)
-class Regions:
-    """All regions of an answer.
+class FoundParts:
+    """All parts of an answer.
 
     Attributes
     ----------
     numbers : ndarray of int32, shape (z, y, x)
-        Number of the region that each voxel is in; 0 in none.
-    table : tuple of Region
+        Number of the part that each voxel is in; 0 in none.
+    table : tuple of Part
         By class value, then the largest first.
     """
 
     numbers: np.ndarray
-    table: tuple[Region, ...]
+    table: tuple[Part, ...]
 
     def mask(self, chosen: Iterable[int]) -> np.ndarray:
-        """Return which voxels lie in one of the regions with these numbers, (z, y, x) bool."""
+        """Return which voxels lie in one of the parts with these numbers, (z, y, x) bool."""
         wanted = np.zeros(len(self.table) + 1, bool)
         wanted[list(chosen)] = True
         wanted[0] = False
         mask: np.ndarray = wanted[self.numbers]
         return mask
 
-    def at(self, position: tuple[int, int, int]) -> Region | None:
-        """Return the region at a voxel (z, y, x); None where there is none or outside."""
+    def at(self, position: tuple[int, int, int]) -> Part | None:
+        """Return the part at a voxel (z, y, x); None where there is none or outside."""
         inside = all(0 <= at < size for at, size in zip(position, self.numbers.shape, strict=True))
         number = int(self.numbers[position]) if inside else 0
         return self.table[number - 1] if number else None
 
     def touching(self, label: np.ndarray) -> frozenset[int]:
-        """Return the numbers of the regions beside, or on, what a label marks.
+        """Return the numbers of the parts beside, or on, what a label marks.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class Regions:
         return frozenset(np.unique(self.numbers[beside]).tolist()) - {0}
 
 
-def find_regions(
+def connected_parts(
     prediction: np.ndarray,
     geometry: Geometry,
     class_values: Iterable[int],
@@ -106,8 +106,8 @@ def find_regions(
     least_certainty: float = 0.0,
     smallest_ml: float = 0.0,
     among: np.ndarray | None = None,
-) -> Regions:
-    """List the connected regions of an answer that are certain enough.
+) -> FoundParts:
+    """List the connected parts of an answer that are certain enough.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def find_regions(
     uncertainty : ndarray or None
         (z, y, x) in 0…1; certainty is 1 − uncertainty.
     least_certainty : float
-        Voxels below this certainty are in no region, 0…1.
+        Voxels below this certainty are in no part, 0…1.
     among : ndarray of bool or None
         (z, y, x) voxels to look at, such as those that nobody has decided on; None takes all.
 
@@ -128,9 +128,9 @@ def find_regions(
         A certainty is asked for and there is no uncertainty map.
     """
     if least_certainty > 0 and uncertainty is None:
-        raise ValueError("regions of a certainty want an uncertainty map")
+        raise ValueError("parts of a certainty want an uncertainty map")
     numbers = np.zeros(prediction.shape, np.int32)
-    table: list[Region] = []
+    table: list[Part] = []
     boxes = scipy.ndimage.find_objects(prediction)
     for value in sorted(class_values):
         box = _box_of(value, boxes, prediction.shape)
@@ -144,15 +144,15 @@ def find_regions(
             mask &= 1.0 - doubt >= least_certainty
         components, described = _components(mask, doubt)
         kept = np.zeros(len(described) + 1, np.int32)
-        for rank, part in enumerate(described, start=1):
-            size_ml = part.voxels * geometry.voxel_volume_ml
+        for rank, found in enumerate(described, start=1):
+            size_ml = found.voxels * geometry.voxel_volume_ml
             if size_ml < smallest_ml:
                 break
-            kept[part.component] = number = len(table) + 1
-            place = _inside(part.box, box)
-            table.append(Region(number, value, rank, size_ml, part.certainty, place))
+            kept[found.component] = number = len(table) + 1
+            place = _inside(found.box, box)
+            table.append(Part(number, value, rank, size_ml, found.certainty, place))
         numbers[box] += kept[components]
-    return Regions(numbers, tuple(table))
+    return FoundParts(numbers, tuple(table))
 
 
 def _box_of(value: int, boxes: list[Box | None], shape: tuple[int, ...]) -> Box | None:
@@ -193,7 +193,7 @@ def _components(
 def _inside(box: Box, outer: Box) -> Box:
     """Return a box that is given within another one by its place in the whole."""
     z, y, x = (
-        slice(around.start + part.start, around.start + part.stop)
-        for part, around in zip(box, outer, strict=True)
+        slice(around.start + side.start, around.start + side.stop)
+        for side, around in zip(box, outer, strict=True)
     )
     return z, y, x
