@@ -303,9 +303,7 @@ class StudyPage(DropPage):
             self._session.add_scans([path])
 
     def _ask_labels(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(
-            self, "Import labels", "", dialog_filter(True)
-        )
+        paths, _ = QFileDialog.getOpenFileNames(self, "Import labels", "", dialog_filter(True))
         self._session.import_labels(paths)
 
     def takes(self, paths: list[Path]) -> bool:

@@ -83,9 +83,7 @@ class ScanMending(QWidget):
         allow(self.locate_folder, busy)
 
     def _ask_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self, "Where is the scan now?", "", dialog_filter()
-        )
+        path, _ = QFileDialog.getOpenFileName(self, "Where is the scan now?", "", dialog_filter())
         if path:
             self._session.overview.locate(path)
 
