@@ -90,6 +90,7 @@ class Run:
 
 
 def run_of_row(row: sqlite3.Row, runs_folder: Path, running: RunningRuns) -> Run:
+    """Return a run of the records; one that nobody trains any more is stopped."""
     status: RunStatus = row["status"]
     if status == "running" and not running.is_held(row["identifier"]):
         status = "stopped"
