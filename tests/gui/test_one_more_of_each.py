@@ -41,9 +41,9 @@ from napari_semiseg.gui.compare.page import ComparePage
 from napari_semiseg.gui.hooks.readers import get_scan_reader
 from napari_semiseg.gui.review.page import ReviewPage
 from napari_semiseg.gui.scans.scan_mending import dialog_filter
-from napari_semiseg.gui.train.live_maps import live_kinds
-from napari_semiseg.gui.train.live_panel import LiveView
 from napari_semiseg.gui.train.method_shelf import maps_in_words
+from napari_semiseg.gui.train.preview_panel import PreviewPanel
+from napari_semiseg.gui.train.previews import preview_kinds
 from napari_semiseg.gui.viewer.layer_data import map_layers
 from tests.engine.inference.known_answers import Threshold, finish, make_plan
 from tests.gui.comparable_runs import HELD_OUT, add_run, hold_out
@@ -92,13 +92,13 @@ def test_one_more_map_has_a_layer_and_a_box_on_each_page(one_more_map, desk, qtb
     layers = dict(map_layers(maps, desk.study.classes))
     assert layers["background"][1]["name"] == "background"
     assert layers["background"][1]["contrast_limits"] == (0.0, 0.5)
-    review, live = ReviewPage(desk), LiveView(desk)
+    review, live = ReviewPage(desk), PreviewPanel(desk)
     for page in (review, live):
         qtbot.addWidget(page)
     assert review.maps["background"].text() == "Background"
     assert review.maps["background"].accessibleName() == "Show background"
     assert live.kinds["background"].text() == "Background"
-    assert "background" in live_kinds()
+    assert "background" in preview_kinds()
     assert ", background." in maps_in_words(method_of("supervised"))
 
 

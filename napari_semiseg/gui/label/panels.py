@@ -71,7 +71,7 @@ class SlicePanel(QWidget):
     def refresh(self) -> None:
         """Show the slices as they are now."""
         slices, case = self._slices, self._on_show.case
-        reason = slices.reason_against_marking()
+        reason = slices.why_not_mark()
         current = slices.current
         self.strip.refresh(reason if current is None else None)
         allow(self.done, reason)
@@ -303,8 +303,8 @@ class ClassPanel(QWidget):
     def refresh(self, reason: str | None) -> None:
         """Say which tools can act; a reason tells why none can."""
         for tool, title in ((self.interpolate, "Interpolate"), (self.keep_largest, "Keep largest")):
-            allow(tool, reason or self._tools.reason_against(title))
-        allow(self.fill_holes, reason or self._tools.reason_against_filling(self._in_3d))
+            allow(tool, reason or self._tools.why_not(title))
+        allow(self.fill_holes, reason or self._tools.why_not_fill(self._in_3d))
         allow(self.holes, reason)
 
 

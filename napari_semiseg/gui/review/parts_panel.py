@@ -159,12 +159,12 @@ class RegionSection(Fold):
         review = self._review
         parts = review.parts
         self._list(() if parts is None else parts.regions.table)
-        reason, reason_against_one = review.reason_against(), review.reason_against_one()
+        reason, why_not_one = review.why_not(), review.why_not_one()
         allow(self.certainty, None if review.tells_certainty else NOT_UNSURE)
-        allow(self.accept, reason_against_one)
-        allow(self.reject, reason_against_one)
+        allow(self.accept, why_not_one)
+        allow(self.reject, why_not_one)
         allow(self.accept_all, reason)
-        allow(self.undo, review.reason_against_undo())
+        allow(self.undo, review.why_not_undo())
         self.words.setText(" ".join(filter(None, (reason or self._summary(), self._standing()))))
 
     def _list(self, table: tuple[Part, ...]) -> None:

@@ -1,7 +1,7 @@
 """The Train page: which method, for how long, and how it is going.
 
 What a clinician decides is above; hyper-parameters are folded away under “Advanced”. While a run
-trains, its live maps and its curve take the place of the choices.
+trains, its previews and its curve take the place of the choices.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from napari_semiseg.gui.train.intents import (
     minutes_of,
     pace_of,
 )
-from napari_semiseg.gui.train.live_panel import LiveView
 from napari_semiseg.gui.train.method_chooser import MethodChooser
+from napari_semiseg.gui.train.preview_panel import PreviewPanel
 from napari_semiseg.gui.train.run_facts import facts_of, memory_in_use
 from napari_semiseg.gui.train.settings_form import SettingsForm
 from napari_semiseg.gui.widgets.controls import (
@@ -55,7 +55,7 @@ from napari_semiseg.gui.widgets.controls import (
 if TYPE_CHECKING:
     from napari_semiseg.engine.study import Run
     from napari_semiseg.gui.open_study.open_study import OpenStudy
-    from napari_semiseg.gui.train.training import TrainingDesk
+    from napari_semiseg.gui.train.training import Training
     from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
     from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
 
@@ -73,14 +73,14 @@ DEVICES = (
 
 
 class TrainPage(QWidget):
-    """The choice of method and time, live maps, and the curve."""
+    """The choice of method and time, previews, and the curve."""
 
     def __init__(
         self,
         open_study: OpenStudy,
         on_show: CaseOnShow,
         maps: MapsOnShow,
-        training: TrainingDesk,
+        training: Training,
     ) -> None:
         super().__init__()
         self._open = open_study
@@ -192,7 +192,7 @@ class TrainPage(QWidget):
         self.why = caption(faint=True)
         self.facts = caption()
         self.facts.setAccessibleName("How the run goes")
-        self.live = LiveView(self._on_show, self._maps, self._training)
+        self.previews = PreviewPanel(self._on_show, self._maps, self._training)
         self.curve = LearningCurve()
 
     def _lay_out(self) -> None:
@@ -220,7 +220,7 @@ class TrainPage(QWidget):
         choices.addWidget(self.start)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        parts = (self.choices, self.learn_on, self.resume, self.why, self.facts, self.live)
+        parts = (self.choices, self.learn_on, self.resume, self.why, self.facts, self.previews)
         for part in (*parts, self.curve, self.plan):
             layout.addWidget(part)
         layout.addStretch(1)
