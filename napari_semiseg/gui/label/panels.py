@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_semiseg.gui.label.slice_strip import SliceStrip
 from napari_semiseg.gui.open_study.advice import plural
@@ -310,9 +311,8 @@ class ClassPanel(QWidget):
 
 def _show(box: QDoubleSpinBox, value: float) -> None:
     """Show a number without telling its listeners."""
-    box.blockSignals(True)
-    box.setValue(value)
-    box.blockSignals(False)
+    with signals_blocked(box):
+        box.setValue(value)
 
 
 def _choose(choice: QRadioButton) -> None:

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 from superqt import QLabeledSlider
+from superqt.utils import signals_blocked
 
 from napari_semiseg.gui.review.parts import NOT_UNSURE, class_name, classes_by_value
 from napari_semiseg.gui.widgets.case_columns import millilitres, percent
@@ -169,20 +170,19 @@ class RegionSection(Fold):
 
     def _list(self, table: tuple[Part, ...]) -> None:
         shown = table[:MOST_ROWS]
-        self.table.blockSignals(True)
-        if shown != self._listed:
-            self._listed = shown
-            self.table.setRowCount(len(shown))
-            for row, region in enumerate(shown):
-                self._fill(row, region)
-        chosen = self._review.chosen
-        model = self.table.selectionModel()
-        if model is not None:
-            if chosen is not None and chosen in shown:
-                self.table.selectRow(shown.index(chosen))
-            else:
-                model.select(model.selection(), QItemSelectionModel.SelectionFlag.Deselect)
-        self.table.blockSignals(False)
+        with signals_blocked(self.table):
+            if shown != self._listed:
+                self._listed = shown
+                self.table.setRowCount(len(shown))
+                for row, region in enumerate(shown):
+                    self._fill(row, region)
+            chosen = self._review.chosen
+            model = self.table.selectionModel()
+            if model is not None:
+                if chosen is not None and chosen in shown:
+                    self.table.selectRow(shown.index(chosen))
+                else:
+                    model.select(model.selection(), QItemSelectionModel.SelectionFlag.Deselect)
 
     def _fill(self, row: int, region: Part) -> None:
         classes = self._open.records.classes

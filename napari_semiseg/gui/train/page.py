@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_semiseg.engine.errors import SemisegError
 from napari_semiseg.engine.training.settings import DEFAULT_MINUTES, TrainingSettings
@@ -140,9 +141,8 @@ class TrainPage(QWidget):
         describe(self.slider, "Time to train", "How long to train, from half a minute to a day.")
         self.minutes.valueChanged.connect(self._on_minutes)
         self.slider.valueChanged.connect(self._on_slider)
-        self.minutes.blockSignals(True)
-        self.minutes.setValue(DEFAULT_MINUTES)
-        self.minutes.blockSignals(False)
+        with signals_blocked(self.minutes):
+            self.minutes.setValue(DEFAULT_MINUTES)
 
     def _make_advanced(self) -> None:
         self.device = QComboBox()
@@ -286,9 +286,8 @@ class TrainPage(QWidget):
         """Show what the intents take, and what the chosen time comes to."""
         pace = self._pace()
         if self._intent is not None:
-            self.minutes.blockSignals(True)
-            self.minutes.setValue(minutes_of(self._intent, pace))
-            self.minutes.blockSignals(False)
+            with signals_blocked(self.minutes):
+                self.minutes.setValue(minutes_of(self._intent, pace))
         minutes = self.minutes.value()
         for intent in INTENTS:
             made, words = self.intents[intent.key], in_words(minutes_of(intent, pace))
@@ -301,9 +300,8 @@ class TrainPage(QWidget):
         validated = trainable(self._open.records) >= VALIDATED_FROM
         self.forecast.setText(forecast(minutes, pace, validated))
         share = math.log(minutes / SHORTEST) / math.log(LONGEST / SHORTEST)
-        self.slider.blockSignals(True)
-        self.slider.setValue(round(SLIDER_STEPS * share))
-        self.slider.blockSignals(False)
+        with signals_blocked(self.slider):
+            self.slider.setValue(round(SLIDER_STEPS * share))
 
     def settings(self) -> TrainingSettings:
         """Return what is chosen.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QSlider, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
 
 from napari_semiseg.engine.inference.maps import MAPS
 from napari_semiseg.gui.train.previews import preview_kinds
@@ -43,7 +44,12 @@ class PreviewPanel(QWidget):
         self.when = caption(faint=True)
         self.when.setAccessibleName("Step on the screen")
         self._lay_out()
-        for signal in (self._previews.changed, training.changed, on_show.shown_changed, maps.changed):
+        for signal in (
+            self._previews.changed,
+            training.changed,
+            on_show.shown_changed,
+            maps.changed,
+        ):
             signal.connect(self.refresh)
         self.refresh()
 
@@ -85,11 +91,10 @@ class PreviewPanel(QWidget):
         self.setVisible(active or bool(past))
         self.title.setText("Live on the screen" if active else "How the last run learnt")
         self.history.setVisible(len(past) > 1)
-        self.slider.blockSignals(True)
-        self.slider.setRange(0, max(0, len(past) - 1))
-        place = self._previews.place
-        self.slider.setValue(len(past) - 1 if place is None else place)
-        self.slider.blockSignals(False)
+        with signals_blocked(self.slider):
+            self.slider.setRange(0, max(0, len(past) - 1))
+            place = self._previews.place
+            self.slider.setValue(len(past) - 1 if place is None else place)
         allow(self.follow, "The newest maps are on the screen." if place is None else None)
         self.when.setText(self._words())
 
