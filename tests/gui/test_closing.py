@@ -95,7 +95,7 @@ def test_closing_stops_with_a_checkpoint_from_which_the_run_goes_on(
         run = study.runs.all()[-1]
         assert (run.status, run.has_checkpoint) == ("stopped", True)
     again = docked(make_napari_viewer(), qtbot, recent, study_path).session
-    assert again.records.unfinished_run.identifier == run.identifier
+    assert again.open_study.records.unfinished_run.identifier == run.identifier
     again.training.continue_stopped()
     qtbot.waitUntil(lambda: again.training.progress.step > 2, timeout=PATIENCE)
     assert again.training.progress.run == run.identifier
