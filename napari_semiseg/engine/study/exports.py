@@ -61,7 +61,7 @@ def export_labels(study: Study, folder: str | Path, file_type: str = ".nii.gz") 
     """
     if file_type not in writable_endings():
         raise StudyError(
-            f"Labels cannot be exported as '{file_type}': choose {in_words(writable_endings())}."
+            f"Labels cannot be exported as '{file_type}': choose one of {in_words(writable_endings())}."
         )
     target = Path(folder)
     cases = [case for case in study.cases() if case.has_label and case.hidden_state in _WITH_LABEL]
