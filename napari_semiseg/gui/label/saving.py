@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
-from napari_semiseg.engine.review.time_ledger import Work, WorkClock
+from napari_semiseg.engine.review.time_ledger import WorkClock
 from napari_semiseg.engine.study import CaseState, Study
+from napari_semiseg.engine.study.time_spent import Work
 from napari_semiseg.gui.viewer.label_edits import checksum
 
 if TYPE_CHECKING:
