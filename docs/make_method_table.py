@@ -1,4 +1,4 @@
-"""Write the README's table of methods from the methods themselves.
+"""Write the documentation's table of methods from the methods themselves.
 
     python docs/make_method_table.py
 
@@ -20,23 +20,23 @@ from napari_semiseg.engine.planning.machine import describe_machine
 from napari_semiseg.engine.planning.plan import Normalisation, Plan
 from napari_semiseg.engine.planning.presets import PAPER
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parent / "methods.md"
 BEGIN = "<!-- methods: written by docs/make_method_table.py -->"
 END = "<!-- end of the methods -->"
 HEAD = ("key", "method", "idea", "networks", "maps of its own", "cost")
 
 
 def main() -> None:
-    """Replace the table in the README."""
+    """Replace the table of the page."""
     lines = [f"| {' | '.join(HEAD)} |", f"|{' --- |' * len(HEAD)}"]
     lines += [row(method) for method in available_methods().values()]
     table = "\n".join(lines)
-    text = README.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
     replaced, count = pattern.subn(lambda _: f"{BEGIN}\n\n{table}\n\n{END}", text)
     if count != 1:
-        raise SystemExit(f"{README.name} has lost its marks {BEGIN} and {END}.")
-    README.write_text(replaced, encoding="utf-8")
+        raise SystemExit(f"{PAGE.name} has lost its marks {BEGIN} and {END}.")
+    PAGE.write_text(replaced, encoding="utf-8")
     print(f"{len(lines) - 2} methods")
 
 

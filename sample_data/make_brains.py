@@ -128,7 +128,8 @@ def smooth_noise(
     """
     noise = random.standard_normal(shape, dtype=np.float32)
     noise = ndimage.gaussian_filter(noise, sigma_mm / SPACING_MM, mode="wrap")
-    return (noise - noise.mean()) / noise.std()
+    standard: np.ndarray = (noise - noise.mean()) / noise.std()
+    return standard
 
 
 def integrate(velocity: np.ndarray, squarings: int = 5) -> np.ndarray:
@@ -146,7 +147,7 @@ def integrate(velocity: np.ndarray, squarings: int = 5) -> np.ndarray:
         Displacement in voxels.
     """
     grid = np.indices(velocity.shape[1:], dtype=np.float32)
-    displacement = velocity / 2**squarings
+    displacement: np.ndarray = velocity / 2**squarings
     for _ in range(squarings):
         there = grid + displacement
         displacement = displacement + np.stack(
@@ -200,7 +201,7 @@ def template_positions(random: np.random.Generator, template: Template) -> np.nd
 
     centre = ((template.low + template.high) / 2)[:, None, None, None]
     turned = np.einsum("ij,jxyz->ixyz", random_affine(random), warped - centre)
-    return (turned + centre).astype(np.float32)
+    return np.asarray(turned + centre, np.float32)
 
 
 def individual_tissues(random: np.random.Generator, probabilities: np.ndarray) -> np.ndarray:
@@ -228,7 +229,8 @@ def individual_tissues(random: np.random.Generator, probabilities: np.ndarray) -
     scores[2] += random.normal(0, 0.12)
     scores *= 2.2
     weights = np.exp(scores - scores.max(axis=0))
-    return weights / weights.sum(axis=0)
+    shares: np.ndarray = weights / weights.sum(axis=0)
+    return shares
 
 
 def tissue_contrast(
@@ -258,7 +260,8 @@ def tissue_contrast(
     for tissue in range(TISSUES):
         departure = slopes[tissue] * (intensity - TEMPLATE_TISSUE_MEANS[tissue])
         signal += subject[tissue] * (means[tissue] + departure)
-    return np.clip(signal, 0.02, 1.4) ** random.uniform(0.85, 1.2)
+    shown: np.ndarray = np.clip(signal, 0.02, 1.4) ** random.uniform(0.85, 1.2)
+    return shown
 
 
 def acquire(random: np.random.Generator, signal: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -303,7 +306,8 @@ def make_brain(number: int, seed: int = SEED) -> Brain:
     there = template_positions(random, template)
 
     def warp(voxels: np.ndarray) -> np.ndarray:
-        return ndimage.map_coordinates(voxels, there, order=1)
+        moved: np.ndarray = ndimage.map_coordinates(voxels, there, order=1)
+        return moved
 
     mask = warp(template.mask) > 0.5
     population = np.stack([warp(tissue) for tissue in template.tissues])

@@ -1,24 +1,46 @@
-"""What all tests share: which of them need a display, and where real scans may lie."""
+"""What all tests share: which of them need a display, screens for workers, and where real scans lie."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # A screen has one active window and one pointer, so that each parallel worker needs its own.
+    if not hasattr(config, "workerinput") or shutil.which("Xvfb") is None:
+        return
+    number, told = os.pipe()
+    until_the_worker_ends = f"Xvfb -displayfd {told} -screen 0 1280x900x24 & cat; kill $!"
+    subprocess.Popen(
+        ["sh", "-c", until_the_worker_ends],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[told],
+    )
+    os.close(told)
+    with open(number) as stream:
+        os.environ["DISPLAY"] = f":{stream.readline().strip()}"
+    os.environ.pop("XAUTHORITY", None)
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # On a developer's machine without a display these are skipped; elsewhere a missing display
     # is a failure.
-    if "DISPLAY" in os.environ or "CI" in os.environ or os.name != "posix":
-        return
+    skipped = "DISPLAY" not in os.environ and "CI" not in os.environ and os.name == "posix"
     no_display = pytest.mark.skip(reason="needs a display: run under xvfb-run")
     for item in items:
         names = getattr(item, "fixturenames", ())
         if any(name.startswith("make_napari_viewer") for name in names):
-            item.add_marker(no_display)
+            item.add_marker("window")
+            if skipped:
+                item.add_marker(no_display)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
-"""The floors of the house: who may import whom, and what importing costs."""
+"""What the contracts on imports in pyproject.toml cannot say: what importing loads and costs."""
 
-import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,68 +8,16 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "napari_semiseg"
-FLOORS = [
-    {"errors"},
-    {"volumes"},
-    {"study"},
-    {"networks"},
-    {"planning"},
-    {"sampling", "parts"},
-    {"methods"},
-    {"inference"},
-    {"evaluation"},
-    {"training"},
-    {"review"},
-]
-FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 GUI_LIBRARIES = {"napari", "qtpy", "PyQt6", "PySide6", "magicgui", "superqt", "pyqtgraph", "vispy"}
 ENGINE_FILES = sorted((PACKAGE / "engine").rglob("*.py"))
-
-
-def imported(path):
-    """Names of all modules that a file imports, inside functions too, but not for typing only."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def room_of(module):
-    parts = module.split(".")
-    if parts[:2] != ["napari_semiseg", "engine"] or len(parts) < 3:
-        return None
-    return parts[2]
-
-
-@pytest.mark.parametrize("path", ENGINE_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_room_imports_only_from_lower_floors(path):
-    relative = path.relative_to(PACKAGE / "engine")
-    if len(relative.parts) == 1:
-        return
-    own = relative.parts[0]
-    assert own in FLOOR_OF, f"the room {own} has no floor"
-    for module in imported(path):
-        other = room_of(module)
-        if other is None or other == own or other not in FLOOR_OF:
-            continue
-        assert FLOOR_OF[other] < FLOOR_OF[own], f"{relative} imports {module} from above"
-
-
-@pytest.mark.parametrize("path", ENGINE_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_the_engine_imports_no_gui(path):
-    for module in imported(path):
-        assert module.split(".")[0] not in GUI_LIBRARIES
-        assert not module.startswith(("napari_semiseg.gui", "napari_semiseg.cli"))
 
 
 def test_only_layers_touches_the_viewers_layers():
     for path in (PACKAGE / "gui").rglob("*.py"):
         if path.name != "layers.py":
-            assert "viewer.layers" not in path.read_text(encoding="utf-8"), path
+            # not the module gui.viewer.layers, which others may import
+            touched = re.search(r"(?<!gui\.)viewer\.layers", path.read_text(encoding="utf-8"))
+            assert touched is None, path
 
 
 def run(code):

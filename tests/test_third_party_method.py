@@ -1,4 +1,4 @@
-"""A method from outside the package, as the README shows it: command line, training and maps."""
+"""A method from outside the package, as the documentation shows it: command line, training and maps."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import torch
 from napari_semiseg.cli import commands
 from napari_semiseg.engine.errors import SettingsError
 from napari_semiseg.engine.methods.registry import available_methods, method_of
-from tests import readme_method
+from tests import documented_method
 from tests.engine.small_study import make_study
 
 TINY = ["--set", "network.filters=4", "--set", "patch=[16,16,16]",
@@ -20,7 +20,7 @@ TINY = ["--set", "network.filters=4", "--set", "patch=[16,16,16]",
 def installed(tmp_path, monkeypatch):
     site = tmp_path / "site"
     site.mkdir()
-    readme_method.install(site)
+    documented_method.install(site)
     monkeypatch.syspath_prepend(site)
     monkeypatch.delitem(sys.modules, "my_methods", raising=False)
     before = torch.get_num_threads()
@@ -45,9 +45,16 @@ def run(monkeypatch, capsys):
 
 
 def test_a_whole_method_is_short():
-    assert len(readme_method.source().splitlines()) <= readme_method.MOST_LINES
+    assert len(documented_method.source().splitlines()) <= documented_method.MOST_LINES
 
 
+def test_the_test_that_authors_are_shown_passes(installed):
+    shown = {}
+    exec(documented_method.code("a test of the method"), shown)
+    shown["test_it_learns_from_unlabelled_crops_and_answers"]()
+
+
+@pytest.mark.trains
 def test_a_method_from_outside_is_listed_trained_measured_and_predicts(installed, run, tmp_path):
     listed = run("methods")["methods"]["mirror-agreement"]
     assert listed["settings"]["weight"]["maximum"] == 10

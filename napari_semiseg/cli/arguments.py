@@ -1,7 +1,6 @@
 """What the options of the command line mean: settings of runs, and options with several values.
 
-Called by the commands in `cli`. Engine imports are inside the functions, so that ``--help`` stays
-instant.
+Engine imports are inside the functions, so that ``--help`` stays instant.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ def evaluate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a run on the held-out cases: Dice, and HD95 and ASD in mm."""
+    """Measure a run on the held-out cases: overlap, and distances in mm."""
     with one_sentence(as_json):
         from napari_semiseg.engine.study import Study
 

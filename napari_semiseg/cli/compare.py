@@ -1,7 +1,6 @@
 """The verb `compare` of the command line: its options, its progress, and its tables.
 
-Called by the command in `cli`. Engine imports are inside the functions, so that ``--help`` stays
-instant.
+Engine imports are inside the functions, so that ``--help`` stays instant.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_semiseg.cli.arguments import assignment
 from napari_semiseg.cli.console import Report, output, progress_bar, stop_on_interrupt, tell_people
 from napari_semiseg.cli.progress import show_training
+from napari_semiseg.engine.drained import Drained
 from napari_semiseg.engine.errors import SettingsError, StudyError, TrainingError
 
 if TYPE_CHECKING:
@@ -123,7 +123,11 @@ def compare_runs(
         Nothing is there and nothing is to be trained.
     """
     from napari_semiseg.engine.training.comparison import measured_runs
+    from napari_semiseg.engine.training.preparation import unknown_parts
 
+    for run in study.runs.all():
+        for sentence in unknown_parts(run):
+            tell_people(sentence, style="yellow")
     failed: list[str] = []
     if not train_missing:
         measured = measured_runs(study, options.runs)
@@ -153,15 +157,9 @@ def _train_and_measure(
     with progress_bar() as bar, stop_on_interrupt() as interrupted:
         overall = bar.add_task(f"{total} runs", total=total, note="")
         task = bar.add_task("", total=1.0, note="")
-        work = compare(study, options.runs)
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as finished:
-                measured: list[Measured] = finished.value
-                return measured
+        work = Drained(compare(study, options.runs))
+        for event in work:
             if interrupted.is_set():
-                work.close()
                 raise TrainingError(STOPPED)
             if isinstance(event, CellStarted):
                 bar.update(overall, completed=event.index, note=_name(event.settings))
@@ -170,6 +168,7 @@ def _train_and_measure(
                     _write(study, options, measured_runs(study, options.runs), out)
             else:
                 show_training(event, bar, task, {}, remarks=False)
+    return work.result
 
 
 def _train_at_a_time(
@@ -233,6 +232,7 @@ def _about(study: Study) -> str:
 
 def comparison_tables(study: Study, compared: Compared, report: Report) -> None:
     """Print the tables, or every run's means as JSON; exit with 1 where runs have failed."""
+    from napari_semiseg.engine.evaluation.measures import reported
     from napari_semiseg.engine.evaluation.metrics import mean_of
     from napari_semiseg.engine.training.comparison_table import markdown
 
@@ -243,9 +243,7 @@ def comparison_tables(study: Study, compared: Compared, report: Report) -> None:
             "settings": each.settings.model_dump(mode="json"),
             "steps": each.steps,
             "seconds": each.seconds,
-            "dice": overall.dice,
-            "hd95": overall.hd95,
-            "asd": overall.asd,
+            **{measure.key: overall[measure.key] for measure in reported()},
             "cases": {case: metrics.mean_dice for case, metrics in each.metrics.items()},
         }
 

@@ -1,7 +1,6 @@
 """How the command line talks: tables and progress for people, one JSON object for scripts.
 
 With ``--json`` exactly one object goes to standard output and everything else to standard error.
-Used by the commands in `cli` only.
 """
 
 from __future__ import annotations
@@ -28,13 +27,7 @@ output = Console(soft_wrap=True)
 
 
 class Report:
-    """The result of a command, told once in the form that was asked for.
-
-    Parameters
-    ----------
-    as_json : bool
-        One JSON object on standard output instead of text.
-    """
+    """The result of a command, told once in the form that was asked for."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json

@@ -1,7 +1,6 @@
 """The main job on the shipped sample data: study, labels, training, maps, and a picture of them.
 
-Called by `napari-semiseg demo`. The same verbs as everywhere; nothing here is made for the demo but
-the picture.
+The same verbs as everywhere; nothing here is made for the demo but the picture.
 """
 
 from __future__ import annotations
@@ -38,8 +37,6 @@ def run_demo(out: Path, minutes: float) -> dict[str, Any]:
     ----------
     out : Path
         Folder for the study, the maps and the picture; a former demo in it is replaced.
-    minutes : float
-        Training time.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """What this installation can do, and one line on how to fix each thing that it cannot.
 
-Called by `napari-semiseg doctor`. Nothing here needs a display or a network.
+Nothing here needs a display or a network.
 """
 
 from __future__ import annotations

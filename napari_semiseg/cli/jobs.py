@@ -1,9 +1,8 @@
 """Several runs of a comparison at a time, each in a process of its own.
 
 A run takes one graphics card, or its share of the CPU's cores. Runs know nothing of each other and
-meet only in the study's records; one that fails leaves the others alone. Called by `comparing`; engine
-imports are inside the functions, so that ``--help`` stays instant and each process chooses its device
-before PyTorch is loaded.
+meet only in the study's records; one that fails leaves the others alone.
+Engine imports are inside the functions: each process chooses its device before PyTorch is loaded.
 """
 
 from __future__ import annotations
@@ -132,16 +131,10 @@ def train_and_measure(
 
     Parameters
     ----------
-    path : Path
-        The study.
     values : dict
         Of the run's `TrainingSettings`.
     name : str
         Put in front of every line.
-    place : Place
-        Where to compute.
-    lines : multiprocessing.Queue
-        Takes lines to print.
     stop : multiprocessing.Event
         Set where the run is to stop.
     """

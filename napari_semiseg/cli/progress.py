@@ -1,7 +1,6 @@
 """The long verbs of the command line with their progress bars, and the tables that they print.
 
-Called by the commands in `cli` and by the demo. Engine imports are inside the functions, so that
-``--help`` stays instant.
+Engine imports are inside the functions, so that ``--help`` stays instant.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_semiseg.cli.console import clock, progress_bar, stop_on_interrupt, table, tell_people
+from napari_semiseg.engine.drained import Drained
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.evaluation.held_out import Evaluation
@@ -67,12 +67,6 @@ def show_training(
 
     Parameters
     ----------
-    event : Event
-        Of a training run or of an evaluation.
-    bar, task
-        A progress bar and one of its tasks.
-    data : dict
-        What the command reports in the end.
     remarks : bool
         Print the plan's reasons and validation results too.
     """
@@ -119,15 +113,12 @@ def evaluate_run(
 
     with progress_bar() as bar:
         task = bar.add_task("Evaluating", total=1.0, note="")
-        work = evaluate_study(study, run, device, largest_component)
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as finished:
-                return finished.value
+        work = Drained(evaluate_study(study, run, device, largest_component))
+        for event in work:
             if isinstance(event, Predicting):
                 done = (event.index + event.share) / event.total
                 bar.update(task, completed=done, note=event.case)
+        return work.result
 
 
 def predict_to_files(
@@ -168,25 +159,20 @@ def suggest_next(study: Study, run: str | None, count: int, device: str) -> list
 
     with progress_bar() as bar:
         task = bar.add_task("Looking at the scans", total=1.0, note="")
-        work = suggest_cases(study, run, count, device=device)
-        while True:
-            try:
-                step = next(work)
-            except StopIteration as finished:
-                found: list[Suggestion] = finished.value
-                return found
+        work = Drained(suggest_cases(study, run, count, device=device))
+        for step in work:
             done = (step.index + step.share) / step.total
             bar.update(task, completed=done, note=step.case)
-
-
-def _number(value: float | None, digits: int = 3) -> str | None:
-    return None if value is None else f"{value:.{digits}f}"
+        return work.result
 
 
 def evaluation_table(evaluation: Evaluation) -> None:
-    """Print Dice, HD95 and ASD of every case and class, and their means."""
+    """Print the reported metrics of every case and class, and their means."""
+    from napari_semiseg.engine.evaluation.measures import reported
+
+    measures = reported()
     rows = [
-        (case, name, _number(scores["dice"]), _number(scores["hd95"], 2), _number(scores["asd"], 2))
+        (case, name, *(each.text(scores[each.key]) for each in measures))
         for case, classes in [*evaluation.cases.items(), ("mean", evaluation.mean)]
         for name, scores in classes.items()
     ]
@@ -196,7 +182,8 @@ def evaluation_table(evaluation: Evaluation) -> None:
             "finished, or from which the run learnt before they were locked away."
         )
     title = f"Run {evaluation.run} on {len(evaluation.cases)} held-out cases"
-    table(title, ("case", "class", "Dice", "HD95 mm", "ASD mm"), rows)
+    heads = [f"{each.title} {each.unit}".strip() for each in measures]
+    table(title, ("case", "class", *heads), rows)
 
 
 def methods_table(data: dict[str, dict[str, Any]]) -> None:

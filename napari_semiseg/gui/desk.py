@@ -57,8 +57,6 @@ class SemisegWidget(QWidget):
         Where cases are shown; napari passes it.
     recent : RecentStudies, optional
         The studies that were opened last.
-    session : Session, optional
-        In place of a new one for the viewer.
 
     Attributes
     ----------

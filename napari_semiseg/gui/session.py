@@ -36,12 +36,6 @@ class Session:
 
     Parameters
     ----------
-    viewer : napari.components.ViewerModel
-        Where cases are shown.
-    layers : CaseLayers, optional
-        In place of one made for the viewer.
-    worker : TrainingWorker, optional
-        In place of a new one.
     background : callable, optional
         In place of `run_in_background`.
     """

@@ -13,6 +13,8 @@ from napari_semiseg.engine.planning.machine import Machine
 from tests.cli.typed import TINY
 from tests.engine.small_study import make_study
 
+pytestmark = pytest.mark.trains
+
 
 @pytest.fixture
 def compare(monkeypatch, capsys, tmp_path):

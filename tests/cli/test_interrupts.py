@@ -13,6 +13,8 @@ from napari_semiseg.engine.study import Study
 from napari_semiseg.engine.training import loop, memory_backoff
 from tests.cli.typed import ROOT, TINY
 
+pytestmark = pytest.mark.trains
+
 
 @pytest.fixture
 def heeds_ctrl_c():

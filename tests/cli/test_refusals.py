@@ -182,6 +182,7 @@ def test_an_unknown_case_is_refused_before_anything_is_predicted(run, study, sca
     assert not (scans / "out").exists()
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("option", ["--steps", "--minutes"])
 def test_a_run_cannot_be_resumed_with_an_impossible_budget(run, study, option):
     run("train", study, "--method", "supervised", "--steps", 1, *TINY)

@@ -1,5 +1,6 @@
 """The verbs of the command line, on the main job from scans to figures."""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -156,6 +157,13 @@ def test_doctor_finds_what_there_is(run):
     assert torch.__version__.startswith(found["facts"]["torch"])
     assert "training device" in found["facts"]
     assert isinstance(found["fixes"], list)
+
+
+def test_doctor_tells_nothing_that_is_private(run):
+    """The form for bugs asks for it."""
+    told = run("doctor", "--json").out
+    for private in (str(Path.home()), str(Path.cwd()), platform.node()):
+        assert private not in told
 
 
 def test_help_names_every_command(run):

@@ -10,6 +10,8 @@ import pytest
 from napari_semiseg.cli.arguments import spread
 from tests.cli.typed import ROOT, TINY
 
+pytestmark = pytest.mark.trains
+
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),

@@ -48,16 +48,10 @@ def maps(name="one", everything=True, shift=0):
     rng = np.random.default_rng(1)
     distance = rng.normal(0, 5, (2, *SHAPE)).astype(np.float32)
     similarity = rng.uniform(-1, 1, (3, *SHAPE)).astype(np.float32)
-    return CaseMaps(
-        case=name,
-        geometry=geometry(),
-        prediction=prediction,
-        uncertainty=rng.uniform(size=SHAPE).astype(np.float32),
-        uncertainty_source="teacher dropout",
-        signed_distance=distance if everything else None,
-        similarity=similarity if everything else None,
-        seconds=1.0,
-    )
+    shared = {"prediction": prediction, "uncertainty": rng.uniform(size=SHAPE).astype(np.float32)}
+    if everything:
+        shared |= {"signed_distance": distance, "similarity": similarity}
+    return CaseMaps(name, geometry(), shared, uncertainty_source="teacher dropout", seconds=1.0)
 
 
 OWN_MAPS = (
@@ -78,7 +72,10 @@ def maps_with_own(descriptions=OWN_MAPS):
         else:
             array = np.random.default_rng(number).uniform(size=(*channels[item.channels], *SHAPE))
         native[item.key] = NativeArray(array, item)
-    return replace(maps(), disagreement=maps().uncertainty / 2, native=native)
+    shown = maps()
+    return replace(
+        shown, shared={**shown.shared, "disagreement": shown.uncertainty / 2}, native=native
+    )
 
 
 def stored_prediction(session, background, name="scan_1", voxels=None):

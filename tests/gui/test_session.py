@@ -296,12 +296,10 @@ class TestTraining:
         maps = CaseMaps(
             "scan_1",
             geometry,
-            np.ones(geometry.shape, np.uint8),
-            np.zeros(geometry.shape, np.float32),
-            "one pass",
-            None,
-            None,
-            0.1,
+            {
+                "prediction": np.ones(geometry.shape, np.uint8),
+                "uncertainty": np.zeros(geometry.shape, np.float32),
+            },
         )
         worker.event.emit(Preview("scan_1", maps, 5))
         assert set(desk.on_show.layers.map_layers()) == {"prediction", "uncertainty"}

@@ -44,8 +44,8 @@ def switch(session: Session, name: str, maps: bool) -> tuple[float, float]:
         session.maps.show_case(name)
     else:
         session.on_show.show(name)
-    labelling = session.labelling
-    while labelling.shown != name or labelling.reading is not None:
+    on_show = session.on_show
+    while on_show.name != name or on_show.reading is not None:
         QCoreApplication.processEvents()
         time.sleep(0.001)  # the thread that reads shall have its turn
         if time.perf_counter() - start > 60:

@@ -75,16 +75,11 @@ def sample_study(folder: Path) -> Path:
 
 def blank_maps(case: str, geometry: Geometry) -> CaseMaps:
     """Return maps as a preview has them, with nothing in them."""
-    return CaseMaps(
-        case=case,
-        geometry=geometry,
-        prediction=np.zeros(geometry.shape, np.uint8),
-        uncertainty=np.zeros(geometry.shape, np.float32),
-        uncertainty_source="nobody",
-        signed_distance=None,
-        similarity=None,
-        seconds=0.0,
-    )
+    shared = {
+        "prediction": np.zeros(geometry.shape, np.uint8),
+        "uncertainty": np.zeros(geometry.shape, np.float32),
+    }
+    return CaseMaps(case, geometry, shared, uncertainty_source="nobody")
 
 
 def measure(study_path: Path, seconds: float) -> dict[str, tuple[np.ndarray, int, int]]:

@@ -56,5 +56,5 @@ def kept_bytes(specification: NetworkSpecification, size: int, bfloat16: bool) -
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             logits = network(image).logits
         segmentation_loss(logits, (image[:, 0] > 0).long())
-    weights = sum(weight.numel() * 4 for weight in network.parameters())
+    weights: int = sum(weight.numel() * 4 for weight in network.parameters())
     return (sum(kept.values()) - weights) / size**3 / specification.filters

@@ -58,7 +58,7 @@ def measure_distance_maps(workload: Workload) -> Section:
 def scipy_map(mask: np.ndarray) -> np.ndarray:
     """Return the map (z, y, x) of ``mask`` in −1…1 as the papers' code makes it."""
     outside, inside = distance_transform_edt(~mask), distance_transform_edt(mask)
-    signed = outside / outside.max() - inside / inside.max()
+    signed: np.ndarray = outside / outside.max() - inside / inside.max()
     signed[mask & ~binary_erosion(mask, border_value=1)] = 0
     return signed
 
@@ -73,7 +73,7 @@ def itk_map(mask: np.ndarray) -> np.ndarray:
         for side in (image, SimpleITK.Not(image))
     ]
     outside, inside = (np.maximum(side, 0) for side in sides)
-    signed = outside / outside.max() - inside / inside.max()
+    signed: np.ndarray = outside / outside.max() - inside / inside.max()
     signed[mask & (inside <= 1)] = 0
     return signed
 

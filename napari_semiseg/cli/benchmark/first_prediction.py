@@ -15,6 +15,7 @@ from pathlib import Path
 from napari_semiseg.cli.benchmark.section import Row, Section
 from napari_semiseg.cli.benchmark.workload import Workload
 from napari_semiseg.cli.demo import sample_study
+from napari_semiseg.engine.drained import drained
 from napari_semiseg.engine.evaluation.held_out import evaluate
 from napari_semiseg.engine.study import Study
 from napari_semiseg.engine.training import events
@@ -85,12 +86,7 @@ def _looks(study: Study, settings: TrainingSettings, useful: float) -> tuple[lis
 
 def held_out_dice(study: Study, run: str, device: str) -> float:
     """Return the mean Dice of the last checkpoint of ``run``; nothing is recorded."""
-    work = evaluate(study, run, device, largest_component=False)
-    while True:
-        try:
-            next(work)
-        except StopIteration as finished:
-            return finished.value.dice or 0.0
+    return drained(evaluate(study, run, device, largest_component=False)).dice or 0.0
 
 
 def _section(

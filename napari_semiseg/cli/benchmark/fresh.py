@@ -24,8 +24,6 @@ def in_fresh_process(function: Callable[..., Any], **arguments: Any) -> Any:
     ----------
     function : callable
         A public function of a module; what it returns is plain JSON.
-    **arguments
-        Plain JSON too.
 
     Raises
     ------

@@ -19,8 +19,6 @@ def ball(shape: Shape, share: float = 1 / 3, shift: float = 0.0) -> np.ndarray:
     ----------
     shape : tuple of int
         (z, y, x).
-    share : float
-        Radius relative to the shortest side.
     shift : float
         Voxels by which it is moved along every axis.
 

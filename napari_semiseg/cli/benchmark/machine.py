@@ -81,10 +81,6 @@ def convolution_ceiling(
 
     Parameters
     ----------
-    machine : Machine
-        Where.
-    precision : torch.dtype
-        Of inputs and weights.
     extent : int
         Voxels along each axis for the narrowest convolution; wider ones have half as many.
     repeats : int

@@ -71,16 +71,10 @@ def peak_of_step(key: str, patch: Shape, filters: int, device: str, plain: bool)
 
     Parameters
     ----------
-    key : str
-        The method.
     patch : sequence of int
         Crops (z, y, x).
-    filters : int
-        Of the network at full resolution.
     device : str
         As for `Workload`.
-    plain : bool
-        Measure the plain twin.
     """
     machine = describe_machine(device)
     plan = papers_plan((patch[0], patch[1], patch[2]), filters)

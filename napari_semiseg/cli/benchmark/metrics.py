@@ -38,9 +38,9 @@ def measure_metrics(workload: Workload) -> Section:
     remarks = (
         f"A ball moved by {SHIFT:g} voxels along each axis, in {in_words(workload.scan)} voxels; "
         f"medians of {workload.repeats} runs of each, in turn.",
-        f"Dice {theirs['dice']:.3f} (MONAI) and {ours.dice:.3f} (ours); HD95 {theirs['hd95']:.2f} and "
-        f"{ours.hd95:.2f} mm; average distance of the prediction's surface {theirs['asd']:.2f} and "
-        f"{ours.asd:.2f} mm.",
+        f"Dice {theirs['dice']:.3f} (MONAI) and {ours['dice']:.3f} (ours); HD95 "
+        f"{theirs['hd95']:.2f} and {ours['hd95']:.2f} mm; average distance of "
+        f"the prediction's surface {theirs['asd']:.2f} and {ours['asd']:.2f} mm.",
     )
     rows = competition(seconds_in_turn(works, workload.repeats), unit=1e-3, column="ms")
     return Section("Metrics of a case", rows, remarks)

@@ -42,8 +42,6 @@ def competition(seconds: dict[str, float], unit: float = 1.0, column: str = "s")
         Median seconds of each.
     unit : float
         What one unit of the column is in seconds.
-    column : str
-        Name of the column with the times.
     """
     first = next(iter(seconds.values()))
     return tuple(

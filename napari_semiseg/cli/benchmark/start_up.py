@@ -106,8 +106,6 @@ def seconds_to_first_step(device: str, loaded: bool) -> float:
     ----------
     device : str
         As for `Workload`.
-    loaded : bool
-        Import the engine before the clock starts.
     """
     from napari_semiseg.cli.demo import sample_study
 

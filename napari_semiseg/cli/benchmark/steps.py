@@ -82,17 +82,7 @@ def _row(key: str, patch: Shape, cosine: float, workload: Workload, machine: Mac
 
 
 class PlainTwin:
-    """The plain twin of a method in a process of its own, whose memory is as PyTorch has it.
-
-    Parameters
-    ----------
-    key : str
-        The method.
-    plan : Plan
-        Its plan.
-    machine : Machine
-        Where it runs.
-    """
+    """The plain twin of a method in a process of its own, whose memory is as PyTorch has it."""
 
     def __init__(self, key: str, plan: Plan, machine: Machine) -> None:
         self._pool = ProcessPoolExecutor(

@@ -72,10 +72,6 @@ def write_tables(
 
     Parameters
     ----------
-    path : Path
-        A Markdown file.
-    sections : mapping of str to Section
-        What was measured, by key.
     every_key : tuple of str
         All sections that there are: a new file gets the marks of each.
     origin : str

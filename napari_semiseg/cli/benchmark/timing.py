@@ -21,8 +21,6 @@ def seconds_in_turn(
     ----------
     works : mapping of str to callable
         The competitors. Each runs once more than ``repeats``: the first run allocates and compiles.
-    repeats : int
-        Runs that count.
     device : str
         An accelerator that works on after a call returns is waited for.
     """

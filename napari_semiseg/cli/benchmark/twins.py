@@ -1,7 +1,7 @@
 """A method as the project runs it and the same method in plain PyTorch, on the same crops.
 
 The plain twin has the method's own class and mathematics: float32, contiguous tensors, and none of
-the fast paths that depend on the precision of the device. Used by the sections on training.
+the fast paths that depend on the precision of the device.
 """
 
 from __future__ import annotations
@@ -74,8 +74,6 @@ def crops_for(method: Method, seed: int) -> Batch:
     ----------
     method : Method
         Its plan says how large they are, and whether it learns from unlabelled ones.
-    seed : int
-        Decides the noise.
     """
     generator = torch.Generator().manual_seed(seed)
     size, device = method.plan.patch, method.fabric.device

@@ -7,6 +7,7 @@ not depend on them.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from napari_semiseg.cli.benchmark.section import Row, Section
 from napari_semiseg.cli.benchmark.timing import Work, seconds_in_turn, seconds_of
 from napari_semiseg.cli.benchmark.twins import build, build_plain
 from napari_semiseg.cli.benchmark.workload import Shape, Workload, in_words
+from napari_semiseg.engine.drained import drained
 from napari_semiseg.engine.inference.files import write_maps
 from napari_semiseg.engine.inference.maps import MAP_KINDS
 from napari_semiseg.engine.inference.prediction import predict_case
@@ -103,17 +105,12 @@ def plan_of(volume: Volume, machine: Machine, preset: Preset, filters: int | Non
     return make_plan(fingerprint, machine, (1,), preset, overrides)
 
 
-def our_job(path: Path, folder: Path, method: Method, kinds: tuple[str, ...]) -> Work:
+def our_job(path: Path, folder: Path, method: Method, kinds: Collection[str]) -> Work:
     """Return the work from the file ``path`` to the maps ``kinds`` in ``folder``."""
 
     def work() -> None:
-        job = predict_case(method, "scan", read_volume(path), kinds)
-        while True:
-            try:
-                next(job)
-            except StopIteration as finished:
-                write_maps(folder, finished.value, {1: "structure"})
-                return
+        maps = drained(predict_case(method, "scan", read_volume(path), kinds))
+        write_maps(folder, maps, {1: "structure"})
 
     return work
 

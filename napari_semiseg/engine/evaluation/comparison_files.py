@@ -13,25 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_semiseg.engine.errors import StudyError
-from napari_semiseg.engine.evaluation.metrics import CaseMetrics
-from napari_semiseg.engine.evaluation.scores import MEASURES, Measure, mean_score, score
+from napari_semiseg.engine.evaluation.measures import MEASURES, compared
+from napari_semiseg.engine.evaluation.metrics import CaseMetrics, mean_score
 
 NOTICE = "For research use only; not a medical device."
-_FILE_KEYS: tuple[Measure, ...] = ("dice", "hd95", "asd", "volume_percent", "volume_ml")
-_COLUMNS = (
-    "run",
-    "method",
-    "scan",
-    "structure",
-    "dice",
-    "hd95_mm",
-    "asd_mm",
-    "volume_error_percent",
-    "volume_error_ml",
-    "volume_ml",
-    "reference_volume_ml",
-    "notice",
-)
 
 
 @dataclass(frozen=True)
@@ -55,24 +40,16 @@ class ComparedRun:
 
 
 def comparison_csv(runs: Sequence[ComparedRun], class_names: Mapping[int, str]) -> str:
-    """Return every figure as comma-separated values: a row for each run, scan and structure.
-
-    Parameters
-    ----------
-    runs : sequence of ComparedRun
-        The runs.
-    class_names : mapping of int to str
-        Names of the class values.
-    """
+    """Return every figure as comma-separated values: a row for each run, scan and structure."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(_COLUMNS)
+    columns = {each.column: key for key, each in MEASURES.items() if each.column}
+    rows.writerow(["run", "method", "scan", "structure", *columns, "notice"])
     for run in runs:
         for case, metrics in run.metrics.items():
             for value, of_class in metrics.classes.items():
-                scores = [score(metrics, measure, value) for measure in _FILE_KEYS]
-                volumes = (of_class.volume_ml, of_class.reference_volume_ml)
-                figures = ["" if each is None else f"{each:.6g}" for each in (*scores, *volumes)]
+                scores = [of_class[key] for key in columns.values()]
+                figures = ["" if each is None else f"{each:.6g}" for each in scores]
                 name = class_names.get(value, str(value))
                 rows.writerow([run.identifier, run.title, case, name, *figures, NOTICE])
     return text.getvalue()
@@ -89,20 +66,13 @@ def comparison_markdown(
 
     Parameters
     ----------
-    about : str
-        What was compared, in one paragraph.
-    runs : sequence of ComparedRun
-        The runs.
     class_names : mapping of int to str
         Names of the class values; each has a column for its Dice.
     notes : sequence of str
         What a reader has to know, a sentence each.
-    more : str
-        Markdown to put before the notice.
     """
     head = ["run", "method", *(f"Dice {name}" for name in class_names.values())]
-    head += [f"mean {MEASURES['dice'].title}"]
-    head += [MEASURES[measure].heading for measure in _FILE_KEYS[1:]]
+    head += [f"mean {each.title}" if each.key == "dice" else each.heading for each in compared()]
     lines = [_line(head), _line(["---"] * len(head)), *(_row(run, class_names) for run in runs)]
     verdicts = "\n".join(f"- {run.verdict}" for run in runs if run.verdict)
     remarks = "\n".join(f"- {note}" for note in notes)
@@ -123,7 +93,7 @@ def _row(run: ComparedRun, class_names: Mapping[int, str]) -> str:
     dice = MEASURES["dice"]
     cells = [run.identifier, run.title]
     cells += [dice.text(mean_score(cases, "dice", value)) for value in class_names]
-    cells += [MEASURES[measure].text(mean_score(cases, measure)) for measure in _FILE_KEYS]
+    cells += [each.text(mean_score(cases, each.key)) for each in compared()]
     return _line(cells)
 
 
@@ -136,15 +106,8 @@ def write_tables(path: Path, markdown: str, values: str) -> tuple[Path, Path]:
 
     Parameters
     ----------
-    path : Path
-        Where, with either suffix or none.
     markdown, values : str
         As `comparison_markdown` and `comparison_csv` give them.
-
-    Returns
-    -------
-    tuple of Path
-        The Markdown file and the CSV file.
 
     Raises
     ------

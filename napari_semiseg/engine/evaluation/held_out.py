@@ -1,8 +1,7 @@
 """A run measured on the cases that it never saw.
 
 Held-out cases are locked: no training, no validation, no choice of a checkpoint reads them. The last
-checkpoint of the run is measured, on the scans' own grids, in mm. Called by the command line, the
-desk and comparisons.
+checkpoint of the run is measured, on the scans' own grids, in mm.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.evaluation.measures import reported
 from napari_semiseg.engine.evaluation.metrics import (
     CaseMetrics,
     ClassMeans,
@@ -23,8 +23,6 @@ from napari_semiseg.engine.evaluation.metrics import (
 from napari_semiseg.engine.evaluation.recorded import record_case
 from napari_semiseg.engine.inference.prediction import Predicting, method_to_ask, predict_of_many
 from napari_semiseg.engine.study import Case, Run, Study
-
-SCORES = ("dice", "hd95", "asd")
 
 
 @dataclass(frozen=True)
@@ -63,11 +61,11 @@ class Evaluation:
     @property
     def dice(self) -> float | None:
         """Mean Dice over classes and cases."""
-        return self.means.overall.dice
+        return self.means.overall["dice"]
 
     @property
     def cases(self) -> dict[str, dict[str, dict[str, float | None]]]:
-        """Dice, HD95 and ASD (mm) by case and class name."""
+        """The reported metrics by case and class name."""
         return {case: self._named(metrics.classes) for case, metrics in self.metrics.items()}
 
     @property
@@ -95,7 +93,7 @@ class Evaluation:
 
 
 def _scores(metrics: ClassMetrics | ClassMeans) -> dict[str, float | None]:
-    return {score: getattr(metrics, score) for score in SCORES}
+    return {each.key: metrics[each.key] for each in reported()}
 
 
 def reference_cases(study: Study) -> list[Case]:
@@ -143,8 +141,6 @@ def evaluate(
 
     Parameters
     ----------
-    study : Study
-        Open study.
     run : str, optional
         Identifier; the newest with a checkpoint by default.
     device : str
@@ -161,7 +157,7 @@ def evaluate(
     Returns
     -------
     Evaluation
-        Per class, per case and mean: Dice, HD95 and ASD in mm.
+        Per class, per case and mean; distances in mm.
 
     Raises
     ------

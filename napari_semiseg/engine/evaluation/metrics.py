@@ -1,36 +1,24 @@
-"""How well a prediction agrees with a human label: overlap, surface distances and volumes.
+"""How well a prediction agrees with a human label, class by class, and means over cases.
 
-Validation during training, the held-out evaluation and the comparison of runs call this, on their
-worker thread. Definitions are those of medpy, which the papers of the field use, except that
-distances are in millimetres, the average symmetric distance is the symmetric one, and an empty
-mask is never scored as a perfect distance.
+Which metrics there are, and how each is computed, is in the table `measures.MEASURES`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import scipy  # its parts load when used, so the desk opens sooner
 
 from napari_semiseg.engine.errors import BadLabel, GeometryMismatch
-from napari_semiseg.engine.evaluation.surfaces import directed_distances
+from napari_semiseg.engine.evaluation.measures import MEASURES, Figures, MaskPair, recorded
+from napari_semiseg.engine.stored import from_stored
 
 Outcome = Literal["compared", "both empty", "prediction empty", "reference empty"]
 Unit = Literal["mm", "voxels"]
-
-_AVERAGED = (
-    "dice",
-    "jaccard",
-    "hd95",
-    "asd",
-    "assd",
-    "volume_ml",
-    "reference_volume_ml",
-)
 
 
 @dataclass(frozen=True)
@@ -39,39 +27,25 @@ class ClassMetrics:
 
     Attributes
     ----------
-    dice, jaccard : float or None
-        Overlap, 0 to 1; 0 where one mask is empty, None where both are ("not counted").
-    hd95 : float or None
-        95th percentile of the pooled directed surface distances; None unless both masks exist.
-    asd : float or None
-        Mean distance from the prediction's surface to the reference's (one direction, as the
-        papers report it); None unless both masks exist.
-    assd : float or None
-        Mean of the two directed means; None unless both masks exist.
-    volume_ml, reference_volume_ml : float
-        Volumes of the prediction and of the reference, in millilitres.
+    figures : mapping of str to float or None
+        The recorded metrics by key of `MEASURES`. Overlap is 0 where one mask is empty and None where
+        both are ("not counted"); distances are None unless both masks exist.
     """
 
-    dice: float | None
-    jaccard: float | None
-    hd95: float | None
-    asd: float | None
-    assd: float | None
-    volume_ml: float
-    reference_volume_ml: float
+    figures: Figures
+
+    def __getitem__(self, key: str) -> float | None:
+        return MEASURES[key].of(self.figures)
 
     @property
     def outcome(self) -> Outcome:
         """Which of the two masks were there."""
-        if self.volume_ml and self.reference_volume_ml:
+        predicted, reference = self["volume_ml"], self["reference_volume_ml"]
+        if predicted and reference:
             return "compared"
-        if self.volume_ml:
+        if predicted:
             return "reference empty"
-        return "prediction empty" if self.reference_volume_ml else "both empty"
-
-    def to_dict(self) -> dict[str, float | None]:
-        """Return the attributes by name, ready for JSON."""
-        return asdict(self)
+        return "prediction empty" if reference else "both empty"
 
 
 @dataclass(frozen=True)
@@ -92,18 +66,21 @@ class CaseMetrics:
     @property
     def mean_dice(self) -> float | None:
         """Mean Dice of the classes that count; None if none does."""
-        return _mean(metrics.dice for metrics in self.classes.values())
+        return mean_of_defined(metrics["dice"] for metrics in self.classes.values())
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``{"unit": ..., "classes": {"1": {...}}}``, ready for JSON."""
-        classes = {str(value): metrics.to_dict() for value, metrics in self.classes.items()}
+        classes = {str(value): dict(each.figures) for value, each in self.classes.items()}
         return {"unit": self.unit, "classes": classes}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> CaseMetrics:
         """Restore what :meth:`to_dict` gave."""
-        classes = {int(value): ClassMetrics(**parts) for value, parts in stored["classes"].items()}
-        return cls(classes, stored["unit"])
+        classes = {
+            int(value): ClassMetrics({key: figures.get(key) for key in recorded()})
+            for value, figures in stored.get("classes", {}).items()
+        }
+        return from_stored(cls, {**stored, "classes": classes}, "What was measured of a case")
 
 
 @dataclass(frozen=True)
@@ -112,10 +89,9 @@ class ClassMeans:
 
     Attributes
     ----------
-    dice, jaccard, hd95, asd, assd : float or None
-        Means over the cases in which the value is defined; None if there is no such case.
-    volume_ml, reference_volume_ml : float or None
-        Mean volumes over all cases.
+    figures : mapping of str to float or None
+        Means of the recorded metrics over the cases in which each is defined; None if there is no such
+        case.
     counted : int
         Cases with a Dice: at least one of the two masks exists.
     not_counted : int
@@ -124,20 +100,18 @@ class ClassMeans:
         Counted cases where one mask is empty: Dice 0, distances not defined and left out.
     """
 
-    dice: float | None
-    jaccard: float | None
-    hd95: float | None
-    asd: float | None
-    assd: float | None
-    volume_ml: float | None
-    reference_volume_ml: float | None
+    figures: Figures
     counted: int
     not_counted: int
     one_empty: int
 
+    def __getitem__(self, key: str) -> float | None:
+        return self.figures[key]
+
     def to_dict(self) -> dict[str, float | int | None]:
-        """Return the attributes by name, ready for JSON."""
-        return asdict(self)
+        """Return figures and counts by name, ready for JSON."""
+        counts = {name: value for name, value in vars(self).items() if name != "figures"}
+        return {**self.figures, **counts}
 
 
 @dataclass(frozen=True)
@@ -194,10 +168,6 @@ def measure_case(
         Unit of the surface distances; voxels only to compare with papers that measure so.
         Volumes are in mL either way.
 
-    Returns
-    -------
-    CaseMetrics
-
     Raises
     ------
     GeometryMismatch
@@ -210,7 +180,9 @@ def measure_case(
     step = np.delete(np.asarray(spacing if unit == "mm" else (1.0, 1.0, 1.0), dtype=float), flat)
     voxel_volume_ml = math.prod(float(extent) for extent in spacing) / 1000
     classes = {
-        value: _measure_class(predicted.squeeze(flat), truth.squeeze(flat), step, voxel_volume_ml)
+        value: _measure_class(
+            MaskPair(predicted.squeeze(flat), truth.squeeze(flat), step, voxel_volume_ml)
+        )
         for value, (predicted, truth) in _masks(prediction, reference, class_values)
     }
     return CaseMetrics(classes, unit)
@@ -237,7 +209,8 @@ def dice_per_class(
     GeometryMismatch, BadLabel
         As :func:`measure_case`.
     """
-    return {value: _dice(*masks) for value, masks in _masks(prediction, reference, class_values)}
+    masks = _masks(prediction, reference, class_values)
+    return {value: MaskPair(*pair, np.ones(3), 1.0).dice for value, pair in masks}
 
 
 def mean_of(cases: Iterable[CaseMetrics]) -> MeanMetrics:
@@ -247,10 +220,6 @@ def mean_of(cases: Iterable[CaseMetrics]) -> MeanMetrics:
     ----------
     cases : iterable of CaseMetrics
         All in the same unit; a case may lack a class.
-
-    Returns
-    -------
-    MeanMetrics
 
     Raises
     ------
@@ -268,7 +237,7 @@ def mean_of(cases: Iterable[CaseMetrics]) -> MeanMetrics:
     }
     means = list(classes.values())
     overall = ClassMeans(
-        **_averages(means),
+        _averages(means),
         counted=sum(each.counted for each in means),
         not_counted=sum(each.not_counted for each in means),
         one_empty=sum(each.one_empty for each in means),
@@ -320,46 +289,8 @@ def _union(first: tuple[slice, ...] | None, second: tuple[slice, ...] | None) ->
     )
 
 
-def _measure_class(
-    predicted: np.ndarray, reference: np.ndarray, step: np.ndarray, voxel_volume_ml: float
-) -> ClassMetrics:
-    """Compare two masks, cropped to the box around both.
-
-    Parameters
-    ----------
-    predicted, reference : numpy.ndarray of bool, shape (z, y, x) or (y, x)
-    step : numpy.ndarray, shape (3,) or (2,)
-        Voxel size in the unit of the distances.
-    voxel_volume_ml : float
-    """
-    volume, reference_volume = _count(predicted), _count(reference)
-    dice = _dice(predicted, reference)
-    hd95 = asd = assd = None
-    if volume and reference_volume:
-        forth, back = directed_distances(predicted, reference, step)
-        hd95 = float(np.percentile(np.concatenate([forth, back]), 95))
-        asd = float(forth.mean(dtype=float))
-        assd = (asd + float(back.mean(dtype=float))) / 2
-    return ClassMetrics(
-        dice=dice,
-        jaccard=None if dice is None else dice / (2 - dice),
-        hd95=hd95,
-        asd=asd,
-        assd=assd,
-        volume_ml=volume * voxel_volume_ml,
-        reference_volume_ml=reference_volume * voxel_volume_ml,
-    )
-
-
-def _dice(predicted: np.ndarray, reference: np.ndarray) -> float | None:
-    """Return twice the shared voxels over the sum of both masks; None if both are empty."""
-    total = _count(predicted) + _count(reference)
-    return 2 * _count(predicted & reference) / total if total else None
-
-
-def _count(mask: np.ndarray) -> int:
-    """Return the voxels of a mask as a Python integer, which JSON can write."""
-    return int(np.count_nonzero(mask))
+def _measure_class(masks: MaskPair) -> ClassMetrics:
+    return ClassMetrics({key: compute(masks) for key, compute in recorded().items()})
 
 
 def _class_means(metrics: Sequence[ClassMetrics]) -> ClassMeans:
@@ -368,19 +299,65 @@ def _class_means(metrics: Sequence[ClassMetrics]) -> ClassMeans:
     not_counted = outcomes.count("both empty")
     counted = len(outcomes) - not_counted
     return ClassMeans(
-        **_averages(metrics),
+        _averages(metrics),
         counted=counted,
         not_counted=not_counted,
         one_empty=counted - outcomes.count("compared"),
     )
 
 
-def _averages(rows: Sequence[ClassMetrics] | Sequence[ClassMeans]) -> dict[str, Any]:
-    """Return the mean of every averaged quantity over rows that have it."""
-    return {name: _mean(getattr(row, name) for row in rows) for name in _AVERAGED}
+def _averages(rows: Sequence[ClassMetrics] | Sequence[ClassMeans]) -> Figures:
+    """Return the mean of every recorded metric over the rows that have it."""
+    return {key: mean_of_defined(row[key] for row in rows) for key in recorded()}
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
+def score(metrics: CaseMetrics, measure: str, structure: int | None = None) -> float | None:
+    """Return a metric of one case.
+
+    Parameters
+    ----------
+    measure : str
+        Key of `MEASURES`; volume errors have no sign.
+    structure : int or None
+        Class value; None takes the mean over the classes in which the metric is defined.
+
+    Returns
+    -------
+    float or None
+        None where it is not defined: the class is not known, both masks are empty, or for
+        distances one of them; for per cent the label is.
+    """
+    if structure is None:
+        return mean_of_defined(each[measure] for each in metrics.classes.values())
+    of_class = metrics.classes.get(structure)
+    return None if of_class is None else of_class[measure]
+
+
+def mean_score(
+    cases: Iterable[CaseMetrics], measure: str, structure: int | None = None
+) -> float | None:
+    """Return the mean of a metric over the cases in which it is defined.
+
+    Parameters
+    ----------
+    measure : str
+        Key of `MEASURES`.
+    structure : int or None
+        Class value; None takes the mean of the classes' means, so that each weighs the same.
+
+    Returns
+    -------
+    float or None
+        None where it is defined nowhere.
+    """
+    cases = list(cases)
+    if structure is not None:
+        return mean_of_defined(score(case, measure, structure) for case in cases)
+    values = sorted({value for case in cases for value in case.classes})
+    return mean_of_defined(mean_score(cases, measure, value) for value in values)
+
+
+def mean_of_defined(values: Iterable[float | None]) -> float | None:
     """Return the mean of the values that are there; None if there is none."""
     present = [value for value in values if value is not None]
     return math.fsum(present) / len(present) if present else None

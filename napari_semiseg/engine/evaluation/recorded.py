@@ -34,19 +34,7 @@ class RecordedMetrics:
 
 
 def record_case(study: Study, run: Run, case: Case, metrics: CaseMetrics) -> None:
-    """Keep what was measured of a case with a run, in place of the former figures.
-
-    Parameters
-    ----------
-    study : Study
-        Open study.
-    run : Run
-        As it was when its checkpoint was read.
-    case : Case
-        As it was when its label was read.
-    metrics : CaseMetrics
-        The figures.
-    """
+    """Keep what was measured of a case with a run, in place of the former figures."""
     measured_with = {_LABEL: case.label_hash, _TRAINED: run.finished}
     study.runs.record_metrics(run.identifier, case.name, metrics.to_dict() | measured_with)
 
@@ -55,15 +43,6 @@ def recorded_metrics(study: Study, run: Run, cases: Iterable[Case]) -> RecordedM
     """Return the figures of a run on those of the cases that it was measured on.
 
     Figures that do not tell what they were measured with are taken for current.
-
-    Parameters
-    ----------
-    study : Study
-        Open study.
-    run : Run
-        As it is now.
-    cases : iterable of Case
-        As they are now.
     """
     stored = study.runs.metrics(run)
     current: dict[str, CaseMetrics] = {}

@@ -1,11 +1,11 @@
 """Surfaces of masks and the distances between them, which every distance metric is made of.
 
-The metrics call this, on whatever thread they run. A *surface* is the set of mask voxels that
-erosion with the 6-neighbour cross removes; a *directed distance* leads from the centre of each
-surface voxel of one mask to the nearest surface voxel of the other. medpy and MONAI share both
-definitions and differ in what they make of the distances. For the 95th percentile medpy, and this
-program, pool the two directions, where MONAI takes the larger of the two directed percentiles. For
-the symmetric average they take the mean of the two directed means, where MONAI pools.
+A *surface* is the set of mask voxels that erosion with the 6-neighbour cross removes; a *directed
+distance* leads from the centre of each surface voxel of one mask to the nearest surface voxel of the
+other. medpy and MONAI share both definitions and differ in what they make of the distances. For the
+95th percentile medpy, and this program, pool the two directions, where MONAI takes the larger of the
+two directed percentiles. For the symmetric average they take the mean of the two directed means,
+where MONAI pools.
 """
 
 from __future__ import annotations
@@ -55,4 +55,5 @@ def surface(mask: np.ndarray) -> np.ndarray:
     numpy.ndarray of bool, same shape
     """
     cross = scipy.ndimage.generate_binary_structure(mask.ndim, 1)
-    return mask & ~scipy.ndimage.binary_erosion(mask, cross)
+    surface: np.ndarray = mask & ~scipy.ndimage.binary_erosion(mask, cross)
+    return surface

@@ -39,8 +39,6 @@ class Difference:
 
         Parameters
         ----------
-        title : str
-            What was compared.
         yardstick : str, optional
             What it was compared with, where that is not its supervised twin.
         """
@@ -91,11 +89,6 @@ def mean_over_seeds(runs: Sequence[Mapping[str, float | None]]) -> dict[str, flo
 
 def compare_with_twin(method: Mapping[str, float], twin: Mapping[str, float]) -> Difference | None:
     """Compare two sets of scores on the cases that both have.
-
-    Parameters
-    ----------
-    method, twin : mapping of str to float
-        Case name to mean Dice.
 
     Returns
     -------

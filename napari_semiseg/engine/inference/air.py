@@ -1,10 +1,9 @@
 """Where a scan shows nothing but the air around the patient, so that no window need look there.
 
 Air is what is as dark as the darkest part of the scan, block by block, and is reached from the sides
-of the scan without leaving the dark: lungs, bowel gas and dark organs are inside the patient and stay.
-It says only where surely nothing is: doubt counts as patient. Works on the normalised image, so that
-CT and MR are alike; where nothing is dark and wide, as in a crop of an organ, nothing is air. Called
-by inference, on the worker's thread.
+of the scan without leaving the dark: lungs, bowel gas and dark organs are inside the patient and
+stay. It says only where surely nothing is: doubt counts as patient. Works on the normalised image, so
+that CT and MR are alike; where nothing is dark and wide, as in a crop of an organ, nothing is air.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The weighted sums of windows that overlap, for the few rows that windows still reach.
 
 Windows come row by row along the first axis. What is finished leaves; what remains moves up, so that
-memory does not grow with the scan. Used by the sliding window only.
+memory does not grow with the scan.
 """
 
 from __future__ import annotations
@@ -31,10 +31,6 @@ class Canvas:
 
     Parameters
     ----------
-    extents : tuple of int
-        Voxels of the scan along its three axes.
-    patch : tuple of int
-        Voxels of a window.
     batches : sequence of sequence of tuple of int
         Where the windows begin, in the order in which they will come.
     """
@@ -74,8 +70,6 @@ class Canvas:
 
         Parameters
         ----------
-        until : int
-            Row of the scan.
         empty : ndarray
             (channels,) values of voxels that no window reached.
 

@@ -31,8 +31,6 @@ def measure_prototypes(method: Method, cases: Sequence[CachedCase]) -> Tensor | 
 
     Parameters
     ----------
-    method : Method
-        Trained method.
     cases : sequence of CachedCase
         Labelled cases; of those with a voxel of a class, the first 20 are read.
 
@@ -70,8 +68,6 @@ def similarity_to_prototypes(features: Tensor, prototypes: Tensor, size: Sequenc
         (B, F, *spatial), of the window's size or coarser.
     prototypes : Tensor
         (C, F); a row of zeros (class never seen) gives −1, “nothing alike”.
-    size : sequence of int
-        Spatial size of the window.
 
     Returns
     -------
@@ -89,4 +85,5 @@ def _inside(centre: np.ndarray, case: CachedCase, patch: tuple[int, int, int]) -
     """Shift ``centre`` so that a window around it stays inside the scan where it can."""
     shape, half = np.array(case.image.shape[1:]), np.array(patch) / 2
     low = np.minimum(half, shape / 2) - 0.5
-    return np.clip(centre, low, np.maximum(shape - half, shape / 2) - 0.5)
+    inside: np.ndarray = np.clip(centre, low, np.maximum(shape - half, shape / 2) - 0.5)
+    return inside

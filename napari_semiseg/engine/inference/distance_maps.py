@@ -2,8 +2,8 @@
 
 A scan that fits into one slab is measured whole. Of larger ones, only the box around the structure is
 measured, with a margin as wide as distances have to be exact, in slabs of slices where that is still
-too large; beyond, the distance is that to the nearest coarse block with a boundary in it, which is off
-by one and a half blocks at most. Called by prediction, on the worker's thread.
+too large; beyond, the distance is that to the nearest coarse block with a boundary in it, which is
+off by one and a half blocks at most.
 """
 
 from __future__ import annotations
@@ -41,8 +41,6 @@ def fill_distances(
         From a slice along z to which voxels of it are inside.
     spacing : sequence of float
         Voxel size (z, y, x) in mm.
-    at_once : int
-        Voxels that are measured together.
     """
     shape = distances.shape
     farthest = float(np.linalg.norm(np.multiply(shape, spacing)))

@@ -47,7 +47,7 @@ def write_maps(folder: Path, maps: CaseMaps, class_names: Mapping[int, str]) -> 
     files = {}
     for kind, array in maps.arrays().items():
         path = folder / f"{maps.case}_{kind}.nii.gz"
-        if maps.holds_classes(kind):
+        if maps.description(kind).look == "classes":
             write_label(path, array, maps.geometry, class_names)
         else:
             write_map(path, array, maps.geometry)

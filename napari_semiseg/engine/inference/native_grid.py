@@ -2,30 +2,20 @@
 
 All maps of a few slices are interpolated together; of the probabilities only the most probable class
 stays. No map of all classes is ever held but the ones that are wanted, and those lie in files where
-they are large. Used by prediction.
+they are large.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 
 import numpy as np
 
-from napari_semiseg.engine.inference.maps import NativeArray
+from napari_semiseg.engine.inference.maps import MAPS, NativeArray
 from napari_semiseg.engine.inference.windows import BlendedRows, split
-from napari_semiseg.engine.methods.contract import NativeMap
+from napari_semiseg.engine.methods.native_maps import NativeMap
 from napari_semiseg.engine.sampling.model_grid import ModelGrid, Slab, WayBack
 from napari_semiseg.engine.volumes.large_arrays import SLAB_VOXELS, allocate
-
-RANGES = {"share": (0.0, 1.0), "similarity": (-1.0, 1.0), "distance": (-inf, inf)}
-"""What numbers of each look can be; rounding leaves none outside."""
-SHARED_RANGES = {
-    "uncertainty": RANGES["share"],
-    "disagreement": RANGES["share"],
-    "similarity": RANGES["similarity"],
-    "signed_distance": RANGES["distance"],
-}
 
 
 class NativeMaps:
@@ -70,29 +60,33 @@ class NativeMaps:
             for key, values in split(slab.values.numpy(), rows.channels).items():
                 self._put(key, slab, values)
 
-    def one_channel(self, key: str) -> np.ndarray | None:
-        """Return a map of one channel without that axis; None where it was not made."""
-        return self.arrays[key][0] if key in self.arrays else None
+    def shared_maps(self) -> dict[str, np.ndarray]:
+        """Return the maps of `MAPS` by key, those of one channel without that axis."""
+        return {key: self._squeezed(key, item) for key, item in MAPS.items() if key in self.arrays}
 
     def own_maps(self) -> dict[str, NativeArray]:
         """Return the maps of the method's own by key, those of one channel without that axis."""
-        found = {}
-        for key, description in self._own.items():
-            if key in self.arrays:
-                array = self.arrays[key]
-                alone = description.channels == "one" and description.look != "classes"
-                found[key] = NativeArray(array[0] if alone else array, description)
-        return found
+        return {
+            key: NativeArray(self._squeezed(key, item), item)
+            for key, item in self._own.items()
+            if key in self.arrays
+        }
+
+    def _squeezed(self, key: str, description: NativeMap) -> np.ndarray:
+        array = self.arrays[key]
+        alone = description.channels == "one" and description.look != "classes"
+        return array[0] if alone else array
 
     def _put(self, key: str, slab: Slab, values: np.ndarray) -> None:
-        if key == "probabilities" or (key in self._own and self._own[key].look == "classes"):
-            key = "prediction" if key == "probabilities" else key
+        key = "prediction" if key == "probabilities" else key
+        description = self._own[key] if key in self._own else MAPS[key]
+        if description.look == "classes":
             native = self._array(key, (), np.uint8)
             slab.place(self._grid, native, self._table[values.argmax(0)])
             return
-        low, high = SHARED_RANGES[key] if key in SHARED_RANGES else RANGES[self._own[key].look]
+        look = description.drawn
         native = self._array(key, (len(values),), np.float32)
-        slab.place(self._grid, native, values.clip(low, high))
+        slab.place(self._grid, native, values.clip(look.lowest, look.highest))
 
     def _array(self, key: str, channels: tuple[int, ...], dtype: type) -> np.ndarray:
         if key not in self.arrays:

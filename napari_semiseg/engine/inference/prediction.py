@@ -9,17 +9,18 @@ model grid and the windows back to the scan's own grid, and large arrays live in
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from napari_semiseg.engine.drained import Drained
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.inference.air import AirBlocks
 from napari_semiseg.engine.inference.class_prototypes import measure_prototypes
 from napari_semiseg.engine.inference.distance_maps import fill_distances
-from napari_semiseg.engine.inference.maps import EVERY_KIND, MAP_KINDS, CaseMaps
+from napari_semiseg.engine.inference.maps import MAP_KINDS, CaseMaps, every_kind
 from napari_semiseg.engine.inference.native_grid import NativeMaps
 from napari_semiseg.engine.inference.stored_maps import store_maps
 from napari_semiseg.engine.inference.windows import OVERLAP, blend
@@ -69,14 +70,8 @@ def predict_case(
 
     Parameters
     ----------
-    method : Method
-        Trained method.
-    case : str
-        Name for the result.
-    volume : Volume
-        The scan on its own grid.
     kinds : collection of str
-        Which of `EVERY_KIND`; the prediction always comes.
+        Which of `every_kind`; the prediction always comes.
     started : float, optional
         ``time.perf_counter()`` at which the work on this case began.
     overlap : float
@@ -85,11 +80,6 @@ def predict_case(
         Keep only the largest connected component of each class; as the plan says by default.
     skip_air : bool
         Take windows in the air around the patient for background without looking at them.
-
-    Yields
-    ------
-    float
-        Share of the windows that are done.
 
     Returns
     -------
@@ -110,20 +100,18 @@ def predict_case(
     if plan.largest_component if largest_component is None else largest_component:
         for value in plan.class_values:
             keep_largest_component(prediction, value).apply(prediction)
-    distance = None
-    if "signed_distance" in kinds:
-        distance = _signed_distance(method, volume.geometry.spacing, native)
+    of_the_case = {
+        key: make(method, volume.geometry.spacing, native)
+        for key, make in OF_A_CASE.items()
+        if key in kinds
+    }
     return CaseMaps(
-        case=case,
-        geometry=volume.geometry,
-        prediction=prediction,
-        uncertainty=native.one_channel("uncertainty"),
-        uncertainty_source=method.uncertainty_source,
-        signed_distance=distance,
-        similarity=native.arrays.get("similarity"),
-        disagreement=native.one_channel("disagreement"),
-        native=native.own_maps(),
-        seconds=time.perf_counter() - started,
+        case,
+        volume.geometry,
+        native.shared_maps() | of_the_case,
+        native.own_maps(),
+        method.uncertainty_source,
+        time.perf_counter() - started,
     )
 
 
@@ -152,11 +140,18 @@ def _signed_distance(method: Method, spacing: Sequence[float], native: NativeMap
     return distances
 
 
+OF_A_CASE: dict[str, Callable[[Method, Sequence[float], NativeMaps], np.ndarray]] = {
+    "signed_distance": _signed_distance,
+}
+"""How maps of `MAPS` are made that need the whole scan: of the method, the voxel size (z, y, x) in mm
+and the maps of its windows."""
+
+
 def predict(
     study: Study,
     run: str | None = None,
     cases: Sequence[str] | None = None,
-    kinds: Collection[str] = EVERY_KIND,
+    kinds: Collection[str] | None = None,
     device: str = "auto",
     store: bool = True,
     overlap: float = OVERLAP,
@@ -166,14 +161,12 @@ def predict(
 
     Parameters
     ----------
-    study : Study
-        Open study.
     run : str, optional
         Identifier; the newest with a checkpoint by default.
     cases : sequence of str, optional
         Names; by default every case without a human label that is not held out.
-    kinds : collection of str
-        Which maps; all by default, the method's own included.
+    kinds : collection of str, optional
+        Which of `every_kind`, which is the default.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     store : bool
@@ -188,6 +181,7 @@ def predict(
     StudyError
         No such run or case, or nothing to predict.
     """
+    kinds = every_kind() if kinds is None else kinds
     record = study.runs.get(run)
     names = [case.name for case in study.unlabelled_cases()] if cases is None else list(cases)
     if not names:
@@ -244,12 +238,11 @@ def predict_of_many(
     """Make the maps of one of several cases, telling how far the whole is."""
     started = time.perf_counter()
     volume = study.scans.read(case.name)
-    work = predict_case(
-        method, case.name, volume, kinds, started, overlap, largest_component, skip_air
+    work = Drained(
+        predict_case(
+            method, case.name, volume, kinds, started, overlap, largest_component, skip_air
+        )
     )
-    while True:
-        try:
-            share = next(work)
-        except StopIteration as finished:
-            return finished.value
+    for share in work:
         yield Predicting(case.name, index, total, share)
+    return work.result

@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from napari_semiseg.engine.drained import Drained
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.inference.windows import OVERLAP, slide, window_starts
 from napari_semiseg.engine.methods.bodies.size_constrained import SizeConstrainedMethod
@@ -91,17 +92,8 @@ def size_profile(
     ----------
     method : Method
         Trained curriculum method; or the oracle, whose expected sizes are those of ``truth``.
-    case_name : str
-        Name for the result.
-    volume : Volume
-        The scan on its own grid.
     truth : ndarray, optional
         (z, y, x) class values of the scan's label.
-
-    Yields
-    ------
-    float
-        Share of the work that is done.
 
     Returns
     -------
@@ -121,14 +113,14 @@ def size_profile(
     work = slide(method, image, kinds=())
     regresses = isinstance(expecting, Curriculum)
     blended = yield from _in_part(work, 0.0, SEGMENTING_SHARE if regresses else 1.0)
-    predicted = slabs.count(_largest(blended.probabilities), plan.classes)
+    predicted = slabs.count(_largest(blended["probabilities"]), plan.classes)
     true = None
     if truth is not None:
         label = grid.resample_label(class_indices(truth, plan.class_values), plan.classes)
         true = slabs.count(label, plan.classes)
     expected = true
     if isinstance(expecting, Curriculum):
-        asking = _regress(expecting, image, blended.probabilities, slabs)
+        asking = _regress(expecting, image, blended["probabilities"], slabs)
         expected = yield from _in_part(asking, SEGMENTING_SHARE, 1.0)
     assert expected is not None
     return _assemble(expecting, case_name, grid, slabs, (expected, predicted, true))
@@ -273,7 +265,8 @@ def _regress(
             credit = (weights * shares[box]).sum(axis=(1, 2, 3)) / weights.sum(axis=(1, 2, 3))
             sizes[:, first + index] = regressed[index] * float(np.prod(patch)) * credit
         yield min(1.0, (first + batch) / len(places))
-    return sizes.reshape(len(sizes), len(slabs.starts), -1).sum(axis=2)
+    summed: np.ndarray = sizes.reshape(len(sizes), len(slabs.starts), -1).sum(axis=2)
+    return summed
 
 
 def _shares_of_windows(
@@ -301,9 +294,7 @@ def _in_part(
     work: Generator[float, None, _Result], start: float, stop: float
 ) -> Generator[float, None, _Result]:
     """Pass on what ``work`` yields as a part, from ``start`` to ``stop``, of a larger whole."""
-    while True:
-        try:
-            share = next(work)
-        except StopIteration as finished:
-            return finished.value
+    steps = Drained(work)
+    for share in steps:
         yield start + (stop - start) * share
+    return steps.result

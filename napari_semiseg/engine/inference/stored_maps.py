@@ -11,8 +11,9 @@ from dataclasses import asdict
 
 import numpy as np
 
-from napari_semiseg.engine.inference.maps import MAP_KINDS, CaseMaps, NativeArray
-from napari_semiseg.engine.methods.contract import NativeMap
+from napari_semiseg.engine.inference.maps import MAPS, CaseMaps, NativeArray
+from napari_semiseg.engine.methods.native_maps import NativeMap
+from napari_semiseg.engine.stored import from_stored
 from napari_semiseg.engine.study import CaseState, StoredMap, Study
 from napari_semiseg.engine.volumes.large_arrays import allocate, release
 
@@ -20,9 +21,10 @@ from napari_semiseg.engine.volumes.large_arrays import allocate, release
 def store_maps(study: Study, run: str, maps: CaseMaps) -> None:
     """Keep the maps of a case in the study; an unlabelled case becomes a predicted one."""
     for kind, array in maps.arrays().items():
-        attributes = {"source": maps.uncertainty_source} if kind == "uncertainty" else {}
         if kind in maps.native:
             attributes = asdict(maps.native[kind].description)
+        else:
+            attributes = {"source": maps.uncertainty_source} if MAPS[kind].sourced else {}
         study.runs.maps.save(run, maps.case, kind, array, **attributes)
     if study.case(maps.case).state in (CaseState.UNLABELLED, CaseState.REJECTED):
         study.mark(maps.case, CaseState.PREDICTED)
@@ -30,15 +32,6 @@ def store_maps(study: Study, run: str, maps: CaseMaps) -> None:
 
 def load_maps(study: Study, run: str, case: str) -> CaseMaps:
     """Read the maps that a run has of a case.
-
-    Parameters
-    ----------
-    study : Study
-        Open study.
-    run : str
-        Identifier of the run.
-    case : str
-        Name of the case.
 
     Raises
     ------
@@ -49,23 +42,17 @@ def load_maps(study: Study, run: str, case: str) -> CaseMaps:
         kind: study.runs.maps.load(run, case, kind) for kind in study.runs.maps.kinds(run, case)
     }
     stored["prediction"] = study.runs.maps.load(run, case, "prediction")
-    shared = {kind: _read(stored[kind]) for kind in MAP_KINDS if kind in stored}
-    source = stored["uncertainty"].attributes.get("source", "") if "uncertainty" in stored else ""
+    sourced = [kind for kind, item in MAPS.items() if item.sourced and kind in stored]
     return CaseMaps(
-        case=case,
-        geometry=study.case(case).geometry,
-        prediction=shared["prediction"],
-        uncertainty=shared.get("uncertainty"),
-        uncertainty_source=source,
-        signed_distance=shared.get("signed_distance"),
-        similarity=shared.get("similarity"),
-        seconds=0.0,
-        disagreement=shared.get("disagreement"),
-        native={
-            kind: NativeArray(_read(item), NativeMap(**item.attributes))
+        case,
+        study.case(case).geometry,
+        {kind: _read(stored[kind]) for kind in MAPS if kind in stored},
+        {
+            kind: NativeArray(_read(item), from_stored(NativeMap, item.attributes))
             for kind, item in stored.items()
-            if kind not in MAP_KINDS and item.attributes.get("key") == kind
+            if kind not in MAPS and item.attributes.get("key") == kind
         },
+        stored[sourced[0]].attributes.get("source", "") if sourced else "",
     )
 
 

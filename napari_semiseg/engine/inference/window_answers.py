@@ -1,12 +1,11 @@
 """What a method says about windows of a scan: cut, asked, and gathered into one stack of channels.
 
-Where the device has too little memory for a batch of windows, halves of it are asked. Used by the
-sliding window only.
+Where the device has too little memory for a batch of windows, halves of it are asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,11 +13,28 @@ from torch import Tensor
 
 from napari_semiseg.engine.errors import TrainingError
 from napari_semiseg.engine.inference.class_prototypes import similarity_to_prototypes
-from napari_semiseg.engine.inference.maps import MAP_KINDS, NATIVE
-from napari_semiseg.engine.methods.contract import Method, NativeMap, PatchMaps
+from napari_semiseg.engine.inference.maps import MAPS, NATIVE
+from napari_semiseg.engine.methods.contract import Method, PatchMaps
 
 Place = tuple[int, ...]
-SHARED_IN_AIR = {"signed_distance": 1.0, "uncertainty": 0.0, "disagreement": 0.0}
+
+
+def _similarity(method: Method, maps: PatchMaps) -> Tensor | None:
+    prototypes, width = method.prototypes, maps.features.shape[1]
+    # a run of an earlier version may have prototypes of other features: no map, but no failure
+    if prototypes is None or prototypes.shape[1] != width:
+        return None
+    return similarity_to_prototypes(maps.features, prototypes, maps.probabilities.shape[2:])
+
+
+OF_A_WINDOW: dict[str, Callable[[Method, PatchMaps], Tensor | None]] = {
+    "uncertainty": lambda method, maps: maps.uncertainty,
+    "disagreement": lambda method, maps: maps.disagreement,
+    "signed_distance": lambda method, maps: maps.signed_distance,
+    "similarity": _similarity,
+}
+"""How maps of `MAPS` are made of a method's answer for a batch of windows, (B[, channels], *spatial);
+None where it has none."""
 
 
 class WindowAnswers:
@@ -26,14 +42,10 @@ class WindowAnswers:
 
     Parameters
     ----------
-    method : Method
-        Trained method.
     image : ndarray
         (channels, z, y, x) normalised, on the model grid; may be memory-mapped.
     kinds : collection of str
-        Which of `EVERY_KIND` are wanted besides the probabilities.
-    axis : int
-        The spatial axis to walk along.
+        Which of `every_kind` are wanted besides the probabilities.
 
     Attributes
     ----------
@@ -53,9 +65,9 @@ class WindowAnswers:
     ) -> None:
         self._method, self._kinds, self._axis = method, kinds, axis
         self._image = np.moveaxis(image, 1 + axis, 1)
-        self._uncertain = "uncertainty" in kinds or "disagreement" in kinds
+        self._uncertain = any(kind in kinds and item.more_passes for kind, item in MAPS.items())
         self._own = {item.key: item for item in method.native_maps} if NATIVE in kinds else {}
-        taken = sorted({*self._own} & {"probabilities", *MAP_KINDS})
+        taken = sorted({*self._own} & {"probabilities", *MAPS})
         if taken:
             raise ValueError(f"{method.title} names a map of its own like a shared one: {taken}.")
         patch = list(method.plan.patch)
@@ -94,13 +106,8 @@ class WindowAnswers:
         """(channels,) float32: what stands where nothing but air is, surely background."""
         values: list[float] = []
         for key, count in self.channels.items():
-            if key in self._own:
-                values += _in_air(self._own[key], count)
-            elif key in SHARED_IN_AIR:
-                values += [SHARED_IN_AIR[key]] * count
-            else:
-                rest = -1.0 if key == "similarity" else 0.0
-                values += [1.0] + [rest] * (count - 1)
+            key = "prediction" if key == "probabilities" else key
+            values += (self._own[key] if key in self._own else MAPS[key]).in_air(count)
         return np.array(values, np.float32)
 
     def _ask(self, places: Sequence[Place]) -> np.ndarray:
@@ -134,25 +141,9 @@ class WindowAnswers:
     def _parts(self, maps: PatchMaps) -> dict[str, Tensor]:
         """Choose what is blended, (B, channels, *spatial), by name."""
         parts = {"probabilities": maps.probabilities}
-        if "uncertainty" in self._kinds and maps.uncertainty is not None:
-            parts["uncertainty"] = maps.uncertainty.unsqueeze(1)
-        if "disagreement" in self._kinds and maps.disagreement is not None:
-            parts["disagreement"] = maps.disagreement.unsqueeze(1)
-        if "signed_distance" in self._kinds and maps.signed_distance is not None:
-            parts["signed_distance"] = maps.signed_distance
-        prototypes, width = self._method.prototypes, maps.features.shape[1]
-        # a run of an earlier version may have prototypes of other features: no map, but no failure
-        if "similarity" in self._kinds and prototypes is not None and prototypes.shape[1] == width:
-            size = maps.probabilities.shape[2:]
-            parts["similarity"] = similarity_to_prototypes(maps.features, prototypes, size)
+        for key, make in OF_A_WINDOW.items():
+            made = make(self._method, maps) if key in self._kinds else None
+            if made is not None:
+                one = made.dim() < maps.probabilities.dim()
+                parts[key] = made.unsqueeze(1) if one else made
         return parts | {key: maps.native[key] for key in self._own if key in maps.native}
-
-
-def _in_air(description: NativeMap, count: int) -> list[float]:
-    """Return what a map of a method's own says where nothing but air is."""
-    if description.look == "distance":
-        return [description.limit] * count
-    if description.look == "share":
-        return [0.0] * count
-    rest = 0.0 if description.look == "classes" else -1.0
-    return [1.0 if description.channels == "classes" else rest] + [rest] * (count - 1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -44,36 +44,6 @@ class BlendedRows:
     channels: dict[str, int]
 
 
-@dataclass(frozen=True, eq=False)
-class BlendedMaps:
-    """Maps of a whole scan on the model grid; channels first, (channels, z, y, x) float32.
-
-    None where a map was not asked for, or the method does not make it.
-
-    Attributes
-    ----------
-    probabilities : ndarray
-        C channels.
-    uncertainty : ndarray or None
-        One channel.
-    similarity : ndarray or None
-        C channels.
-    signed_distance : ndarray or None
-        C − 1 channels of the method's own head.
-    disagreement : ndarray or None
-        One channel.
-    native : dict of str to ndarray
-        The maps of the method's own, by key.
-    """
-
-    probabilities: np.ndarray
-    uncertainty: np.ndarray | None = None
-    similarity: np.ndarray | None = None
-    signed_distance: np.ndarray | None = None
-    disagreement: np.ndarray | None = None
-    native: dict[str, np.ndarray] = field(default_factory=dict)
-
-
 def window_starts(extent: int, patch: int, overlap: float = OVERLAP) -> list[int]:
     """Spread windows evenly over an axis so that neighbours overlap by at least ``overlap``."""
     if extent <= patch:
@@ -95,12 +65,10 @@ def blend(
 
     Parameters
     ----------
-    method : Method
-        Trained method.
     image : ndarray
         (channels, z, y, x) normalised, on the model grid; may be memory-mapped.
     kinds : collection of str
-        Which of `EVERY_KIND` are wanted besides the probabilities.
+        Which of `every_kind` are wanted besides the probabilities.
     overlap : float
         Share of a window that its neighbour sees again, 0…1.
     axis : int
@@ -139,7 +107,7 @@ def slide(
     image: np.ndarray,
     kinds: Collection[str] = MAP_KINDS,
     overlap: float = OVERLAP,
-) -> Generator[float, None, BlendedMaps]:
+) -> Generator[float, None, dict[str, np.ndarray]]:
     """Run ``method`` over a whole scan and gather the maps on the model grid.
 
     Parameters
@@ -147,15 +115,11 @@ def slide(
     method, image, kinds, overlap
         As for `blend`.
 
-    Yields
-    ------
-    float
-        Share of the windows that are done.
-
     Returns
     -------
-    BlendedMaps
-        Maps of the size of ``image``.
+    dict of str to ndarray
+        By key, (channels, z, y, x) float32 of the size of ``image``: ``"probabilities"``, and those of
+        the maps that were asked for that the method makes.
     """
     gathered: np.ndarray | None = None
     done, channels = 0, {"probabilities": method.plan.classes}
@@ -168,9 +132,7 @@ def slide(
         release(gathered)
         yield rows.share
     assert gathered is not None
-    parts = split(gathered, channels)
-    own = {item.key: parts.pop(item.key) for item in method.native_maps if item.key in parts}
-    return BlendedMaps(**parts, native=own)
+    return split(gathered, channels)
 
 
 def split(values: np.ndarray, channels: dict[str, int]) -> dict[str, np.ndarray]:

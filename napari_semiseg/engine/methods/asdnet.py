@@ -32,6 +32,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import CRITIC
 from napari_semiseg.engine.networks.confidence import ConfidenceNetwork
 from napari_semiseg.engine.parts.adversarial import (
     MADE,
@@ -93,6 +94,7 @@ class AttentionBasedSegmentation(AdversarialMethod):
     """A confidence network that says which voxels the segmenter may teach itself."""
 
     key = "asdnet"
+    idea = CRITIC
     title = "Attention-based semi-supervised network (ASDNet)"
     paper = Paper(
         "Nie, Gao, Wang, Shen",

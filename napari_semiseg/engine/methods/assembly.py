@@ -2,11 +2,11 @@
 
 A checkpoint is one file that holds the method's key, its settings, its plan and its state: enough to
 predict without the study that it was trained on. Written atomically; read without unpickling code.
-Used by training and inference.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from dataclasses import dataclass, replace
@@ -18,9 +18,10 @@ from lightning_fabric import Fabric
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.methods.contract import Method, MethodSettings
-from napari_semiseg.engine.methods.registry import method_of, settings_of
+from napari_semiseg.engine.methods.registry import method_of, method_of_run
 from napari_semiseg.engine.planning.machine import Machine
 from napari_semiseg.engine.planning.plan import Plan
+from napari_semiseg.engine.stored import from_stored
 
 CHECKPOINT = "checkpoint.pt"
 FORMAT = 1
@@ -83,8 +84,6 @@ def assemble(
 
     Parameters
     ----------
-    key : str
-        Of a method.
     plan, settings, machine
         What it is trained with, and where.
     fabric : Fabric, optional
@@ -140,29 +139,58 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     Raises
     ------
     StudyError
-        There is none, or it cannot be read.
+        There is none, it cannot be read, or it is of another format.
     """
     path = folder / CHECKPOINT
     if not path.exists():
         raise StudyError(f"Run {folder.name} has no checkpoint yet; train it first.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        plan = Plan.model_validate_json(content["plan"])
+        written_as = content["format"]
     except Exception as problem:
         raise StudyError(
             f"The checkpoint of run {folder.name} cannot be read; train again or restore the file "
             f"{CHECKPOINT} from a backup."
         ) from problem
-    return Checkpoint(
-        content["method"], content["settings"], plan, content["state"], content["progress"]
-    )
+    if written_as != FORMAT:
+        raise StudyError(
+            f"The checkpoint of run {folder.name} has the format {written_as} of another version of "
+            f"napari-semiseg, and this one reads format {FORMAT}; update napari-semiseg or train again."
+        )
+    what = f"The checkpoint of run {folder.name}"
+    plan = from_stored(Plan, json.loads(content.get("plan", "{}")), what)
+    return from_stored(Checkpoint, content | {"plan": plan}, what)
 
 
 def restore(folder: Path, machine: Machine) -> tuple[Method, Checkpoint]:
-    """Build the method of the checkpoint in ``folder`` on ``machine`` and load its state."""
+    """Build the method of the checkpoint in ``folder`` on ``machine`` and load its state.
+
+    Raises
+    ------
+    StudyError
+        As `load_checkpoint`; its method is not installed, or its weights are for other networks.
+    """
     checkpoint = load_checkpoint(folder)
-    settings = settings_of(method_of(checkpoint.method), checkpoint.settings)
+    settings = stored_settings(checkpoint, folder.name)
     method = assemble(checkpoint.method, checkpoint.plan, settings, machine)
-    method.load_state_dict(checkpoint.state)
+    try:
+        method.load_state_dict(checkpoint.state)
+    except (KeyError, RuntimeError) as problem:
+        raise StudyError(
+            f"The weights of run {folder.name} are for networks that this version of napari-semiseg "
+            f"builds otherwise; train again with {method.title}."
+        ) from problem
     method.move(method.fabric.device)
     return method, checkpoint
+
+
+def stored_settings(checkpoint: Checkpoint, run: str) -> MethodSettings:
+    """Return the hyper-parameters of a checkpoint, read by the method that is installed.
+
+    Raises
+    ------
+    StudyError
+        It is not installed, or cannot have such a value.
+    """
+    method = method_of_run(checkpoint.method, run)
+    return from_stored(method.Settings, checkpoint.settings, f"The settings of run {run}")

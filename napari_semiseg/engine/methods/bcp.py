@@ -31,6 +31,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import OWN_LABELS
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.mixing import boxes_with_edge, paste
 from napari_semiseg.engine.parts.most_probable_class import most_probable_class
@@ -72,6 +73,7 @@ class BidirectionalCopyPaste(PseudoLabelMethod, TeacherMethod):
     """A student of mixed crops whose unlabelled parts its averaged teacher labels."""
 
     key = "bcp"
+    idea = OWN_LABELS
     title = "Bidirectional copy-paste (BCP)"
     paper = Paper(
         "Bai, Chen, Li, Shen, Wang",

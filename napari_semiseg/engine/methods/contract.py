@@ -10,13 +10,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from lightning_fabric import Fabric
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from napari_semiseg.engine.methods.ideas import OTHER, Idea
+from napari_semiseg.engine.methods.native_maps import NativeMap
 from napari_semiseg.engine.networks.catalogue import build_network
 from napari_semiseg.engine.networks.specification import NetworkSpecification
 from napari_semiseg.engine.planning.plan import Plan, Preset
@@ -112,35 +114,6 @@ class PatchMaps:
 
 
 @dataclass(frozen=True)
-class NativeMap:
-    """A map that only one method makes, beside those that every method has.
-
-    Attributes
-    ----------
-    key : str
-        Small letters, digits and underscores; the kind under which it is stored.
-    title : str
-        The layer's name, in a clinician's words.
-    look : {"classes", "share", "distance", "similarity"}
-        What its numbers are: probabilities of all C classes, of which the largest is shown in the
-        class colours; a share 0…1; a distance, negative inside; or a likeness −1…1.
-    channels : {"one", "foreground", "classes"}
-        One for all, one for each foreground class, or one for each class with the background first.
-    limit : float
-        Largest value that the colours show; distances go from minus this to this.
-    unit : str
-        Such as ``"mm"``; empty for pure numbers.
-    """
-
-    key: str
-    title: str
-    look: Literal["classes", "share", "distance", "similarity"]
-    channels: Literal["one", "foreground", "classes"] = "one"
-    limit: float = 1.0
-    unit: str = ""
-
-
-@dataclass(frozen=True)
 class StepCost:
     """Passes of one semi-supervised step with the default settings (spec §7.18).
 
@@ -169,12 +142,8 @@ class Method(ABC):
 
     Parameters
     ----------
-    plan : Plan
-        Network, patch, recipe.
     settings : MethodSettings
         The method's own hyper-parameters, an instance of its `Settings`.
-    fabric : Fabric
-        Devices, precision and backward passes go through it.
     """
 
     key: ClassVar[str]
@@ -182,6 +151,10 @@ class Method(ABC):
     paper: ClassVar[Paper]
     summary: ClassVar[str]
     """One sentence that a clinician understands."""
+    idea: ClassVar[Idea] = OTHER
+    """The shelf on which it stands in the chooser."""
+    good_to_start_with: ClassVar[bool] = False
+    """Whether it stands first, too; what is derived from it does not."""
     cost: ClassVar[StepCost]
     uses_unlabelled: ClassVar[bool] = True
     needs_full_precision: ClassVar[bool] = False
@@ -317,4 +290,5 @@ class Method(ABC):
 def in_fast_layout(network: nn.Module, specification: NetworkSpecification) -> nn.Module:
     """Store weights with channels last, which is up to 1.6 times faster for 3D convolutions."""
     layout = torch.channels_last_3d if specification.dimensions == 3 else torch.channels_last
-    return network.to(memory_format=layout)  # type: ignore[call-overload]
+    network.to(memory_format=layout)  # type: ignore[call-overload]
+    return network

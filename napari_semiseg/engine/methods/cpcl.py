@@ -30,6 +30,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import APPEARANCE
 from napari_semiseg.engine.networks.output import NetworkOutput
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.most_probable_class import most_probable_class
@@ -86,6 +87,7 @@ class CyclicPrototypeConsistency(TeacherMethod):
     """Labelled prototypes segment unlabelled crops, and unlabelled prototypes labelled ones."""
 
     key = "cpcl"
+    idea = APPEARANCE
     title = "Cyclic prototype consistency (CPCL)"
     paper = Paper(
         "Xu, Wang, Lu, Yu, Yan, Luo, Ma, Zheng, Tong",

@@ -29,6 +29,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import TEACH_EACH_OTHER
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.pseudo_labels import hard_labels
 from napari_semiseg.engine.parts.ramps import gaussian_ramp
@@ -66,6 +67,7 @@ class CrossPseudoSupervision(TwoNetworkMethod):
     """Two networks, each supervised by the hard labels of the other."""
 
     key = "cps"
+    idea = TEACH_EACH_OTHER
     title = "Cross pseudo supervision (CPS)"
     paper = Paper(
         "Chen, Yuan, Zeng, Wang",

@@ -29,6 +29,7 @@ from napari_semiseg.engine.methods.contract import (
     StepReport,
     in_fast_layout,
 )
+from napari_semiseg.engine.methods.ideas import APPEARANCE
 from napari_semiseg.engine.networks.size_regressor import REGRESSOR_SIZES, SizeRegressor
 from napari_semiseg.engine.parts.gradients import averaged
 from napari_semiseg.engine.parts.size_bounds import (
@@ -80,6 +81,7 @@ class Curriculum(SizeConstrainedMethod):
     """A regressor that learns sizes, and a segmenter that is held to them."""
 
     key = "curriculum"
+    idea = APPEARANCE
     title = "Curriculum (size constraints)"
     paper = Paper(
         "Kervadec, Dolz, Granger, Ben Ayed",

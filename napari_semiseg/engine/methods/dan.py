@@ -17,6 +17,7 @@ from napari_semiseg.engine.methods.bodies.adversarial import (
 )
 from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.contract import Clock, Paper, StepCost, StepReport
+from napari_semiseg.engine.methods.ideas import CRITIC
 from napari_semiseg.engine.networks.output import NetworkOutput
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.sampling.batches import Batch
@@ -26,6 +27,7 @@ class DeepAdversarialNetwork(CropDiscriminatorMethod):
     """Segmentations of unlabelled crops that a discriminator takes for those of labelled ones."""
 
     key = "dan"
+    idea = CRITIC
     title = "Deep adversarial network (DAN)"
     paper = Paper(
         "Zhang, Yang, Chen, Fredericksen, Hughes, Chen",

@@ -17,6 +17,7 @@ from napari_semiseg.engine.methods.bodies.two_tasks import (
     TwoHeadSettings,
 )
 from napari_semiseg.engine.methods.contract import Paper, StepCost
+from napari_semiseg.engine.methods.ideas import BORDERS
 
 
 class DualTaskConsistencySettings(TwoHeadSettings, AgreeingTaskSettings):
@@ -32,6 +33,7 @@ class DualTaskConsistency(TwoHeadMethod, AgreeingTaskMethod):
     """Consistency between a segmentation head and a signed distance head of one network."""
 
     key = "dtc"
+    idea = BORDERS
     title = "Dual-task consistency (DTC)"
     paper = Paper(
         "Luo, Chen, Song, Wang",

@@ -20,6 +20,7 @@ from napari_semiseg.engine.methods.bodies.several_networks import TwoNetworkMeth
 from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.bodies.two_tasks import AgreeingTaskMethod, AgreeingTaskSettings
 from napari_semiseg.engine.methods.contract import NativeMap, Paper, PatchMaps, StepCost
+from napari_semiseg.engine.methods.ideas import BORDERS
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.distance_task import distance_loss, mask_dice_loss
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
@@ -56,6 +57,7 @@ class DualTaskMutualLearning(AgreeingTaskMethod, TwoNetworkMethod):
     """
 
     key = "dtml"
+    idea = BORDERS
     title = "Dual-task mutual learning (DTML)"
     paper = Paper(
         "Zhang, Zhang",

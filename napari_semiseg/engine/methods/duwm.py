@@ -24,6 +24,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import STEADIER_COPY
 from napari_semiseg.engine.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
@@ -57,6 +58,7 @@ class DoubleUncertainty(MeanTeacher):
     """Mean teacher weighted by the uncertainty of the teacher's answer and of its features."""
 
     key = "duwm"
+    idea = STEADIER_COPY
     title = "Double-uncertainty weighted (DUWM, re-interpretation)"
     paper = Paper(
         "Wang, Zhang, Tian, Zhong, Shi, Zhang, He",

@@ -17,6 +17,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import OWN_LABELS
 from napari_semiseg.engine.parts.ramps import stepped_ramp
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 from napari_semiseg.engine.parts.uncertainty import normalised_entropy
@@ -36,6 +37,7 @@ class EntropyMinimisation(StudentMethod):
     """Low entropy of the probabilities on all crops."""
 
     key = "entropy-minimisation"
+    idea = OWN_LABELS
     title = "Entropy minimisation"
     paper = Paper(
         "Vu, Jain, Bucher, Cord, Pérez",

@@ -25,6 +25,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import OWN_LABELS
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.mixing import random_boxes
 from napari_semiseg.engine.parts.pseudo_labels import (
@@ -60,6 +61,8 @@ class FixMatch(WeakToStrongMethod):
     """Confident labels of weak views, learnt from strong views."""
 
     key = "fixmatch"
+    idea = OWN_LABELS
+    good_to_start_with = True
     title = "FixMatch"
     paper = Paper(
         "Sohn, Berthelot, Li, Zhang, Carlini, Cubuk, Kurakin, Zhang, Raffel",

@@ -17,6 +17,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import SAME_ANSWER
 from napari_semiseg.engine.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
 from napari_semiseg.engine.parts.consistency import mean_squared_difference
 from napari_semiseg.engine.parts.mixing import PairMixture
@@ -42,6 +43,7 @@ class InterpolationConsistency(MeanTeacher):
     """The answer to a mixture of crops is the mixture of the answers."""
 
     key = "ict"
+    idea = SAME_ANSWER
     title = "Interpolation consistency (ICT)"
     paper = Paper(
         "Verma, Lamb, Kannala, Bengio, Lopez-Paz",

@@ -28,6 +28,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import TEACH_EACH_OTHER
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.disagreement import mean_total_variation
 from napari_semiseg.engine.parts.pseudo_labels import sharpen
@@ -72,6 +73,8 @@ class MutualDecoders(BranchedMethod):
     """Mutual consistency between three decoders of one encoder."""
 
     key = "mc-net-plus"
+    idea = TEACH_EACH_OTHER
+    good_to_start_with = True
     title = "Mutual consistency of decoders (MC-Net+)"
     paper = Paper(
         "Wu, Ge, Zhang, Xu, Zhang, Xia, Cai",

@@ -28,6 +28,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import STEADIER_COPY
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.consistency import mean_squared_difference
 from napari_semiseg.engine.parts.ramps import stepped_ramp
@@ -43,6 +44,7 @@ class MeanTeacher(NoisyTeacherMethod):
     """Consistency with an averaged teacher on unlabelled crops."""
 
     key = "mean-teacher"
+    idea = STEADIER_COPY
     title = "Mean teacher"
     paper = Paper(
         "Tarvainen, Valpola",

@@ -14,6 +14,7 @@ from napari_semiseg.engine.methods.bodies.size_constrained import (
     WantedSizes,
 )
 from napari_semiseg.engine.methods.contract import MethodSettings, Paper, StepCost
+from napari_semiseg.engine.methods.ideas import FOR_COMPARISONS
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED
 from napari_semiseg.engine.parts.size_bounds import labelled_sizes
 from napari_semiseg.engine.sampling.batches import Batch
@@ -23,6 +24,7 @@ class OracleSize(SizeConstrainedMethod):
     """Size constraint with the true sizes; crops of scans without a label give no penalty."""
 
     key = "oracle-size"
+    idea = FOR_COMPARISONS
     title = "True sizes (oracle)"
     paper = Paper(
         "Kervadec, Dolz, Tang, Granger, Boykov, Ben Ayed",

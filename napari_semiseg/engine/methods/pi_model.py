@@ -24,6 +24,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import SAME_ANSWER
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.disagreement import total_variation
 from napari_semiseg.engine.parts.ramps import stepped_ramp
@@ -88,6 +89,7 @@ class PiModel(SelfConsistency):
     """Consistency of two passes of one network."""
 
     key = "pi-model"
+    idea = SAME_ANSWER
     title = "Π-model"
     paper = Paper(
         "Laine, Aila", "Temporal ensembling for semi-supervised learning", "ICLR", 2017

@@ -31,6 +31,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import TEACH_EACH_OTHER
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.gradients import averaged, dot_and_cosine
 from napari_semiseg.engine.parts.pseudo_labels import hard_labels
@@ -105,6 +106,7 @@ class ReciprocalLearning(StudentMethod):
     """A student that learns from a teacher's labels, and a teacher that learns from its success."""
 
     key = "reciprocal"
+    idea = TEACH_EACH_OTHER
     title = "Reciprocal learning"
     paper = Paper(
         "Zeng, Huang, Zhong, Sun, Han, Lin, Ni, Wang",
@@ -118,6 +120,7 @@ class ReciprocalLearning(StudentMethod):
     unsupervised_terms = ("pseudo-labels",)
     Settings = ReciprocalLearningSettings
     settings: ReciprocalLearningSettings
+    teacher: nn.Module
 
     def __init__(self, plan: Plan, settings: ReciprocalLearningSettings, fabric: Fabric) -> None:
         super().__init__(plan, settings, fabric)

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from napari_semiseg.engine.errors import SettingsError
+from napari_semiseg.engine.errors import SettingsError, StudyError
 from napari_semiseg.engine.methods.asdnet import AttentionBasedSegmentation
 from napari_semiseg.engine.methods.bcp import BidirectionalCopyPaste
 from napari_semiseg.engine.methods.contract import Method, MethodSettings
@@ -122,6 +122,28 @@ def method_of(key: str) -> type[Method]:
     near = difflib.get_close_matches(key, methods, n=1)
     hint = f"did you mean “{near[0]}”?" if near else f"choose one of {', '.join(methods)}."
     raise SettingsError(f"There is no method “{key}”; {hint}")
+
+
+def method_of_run(key: str, run: str) -> type[Method]:
+    """Return the method that a run was trained with.
+
+    Raises
+    ------
+    StudyError
+        It is not installed here.
+    """
+    if key not in available_methods():
+        raise StudyError(
+            f"Run {run} was trained with the method “{key}”, which is not installed here; install the "
+            "package that brings it, or choose another run."
+        )
+    return available_methods()[key]
+
+
+def title_of(key: str) -> str:
+    """Return the title of a method, or its key where it is not installed."""
+    method = available_methods().get(key)
+    return key if method is None else method.title
 
 
 def settings_of(method: type[Method], values: Mapping[str, Any]) -> MethodSettings:

@@ -19,6 +19,7 @@ from napari_semiseg.engine.methods.bodies.adversarial import (
 from napari_semiseg.engine.methods.bodies.student import Losses
 from napari_semiseg.engine.methods.bodies.two_tasks import TwoHeadMethod, TwoHeadSettings
 from napari_semiseg.engine.methods.contract import Clock, Paper, StepCost, StepReport
+from napari_semiseg.engine.methods.ideas import BORDERS
 from napari_semiseg.engine.networks.output import NetworkOutput
 from napari_semiseg.engine.sampling.batches import Batch
 
@@ -37,6 +38,7 @@ class ShapeAwareSegmentation(TwoHeadMethod, CropDiscriminatorMethod):
     """Signed distances of unlabelled crops that a discriminator takes for those of labelled ones."""
 
     key = "sassnet"
+    idea = BORDERS
     title = "Shape-aware segmentation (SASSNet)"
     paper = Paper(
         "Li, Zhang, He",

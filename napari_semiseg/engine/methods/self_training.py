@@ -30,6 +30,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import OWN_LABELS
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.gradients import make_alike
 from napari_semiseg.engine.parts.most_probable_class import most_probable_class
@@ -85,6 +86,7 @@ class SelfTraining(PseudoLabelMethod):
     """A student that learns in rounds from what it, frozen, says about unlabelled scans."""
 
     key = "self-training"
+    idea = OWN_LABELS
     title = "Self-training (Proposals)"
     paper = Paper(
         "Bai, Oktay, Sinclair, Suzuki, Rajchl, Tarroni, Glocker, King, Matthews, Rueckert",

@@ -10,6 +10,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import LABELLED_ONLY
 from napari_semiseg.engine.sampling.batches import Batch
 
 
@@ -17,6 +18,8 @@ class Supervised(StudentMethod):
     """Cross-entropy and Dice on labelled crops; unlabelled scans are not used."""
 
     key = "supervised"
+    idea = LABELLED_ONLY
+    good_to_start_with = True
     title = "Supervised only"
     paper = Paper(
         "Milletari, Navab, Ahmadi",

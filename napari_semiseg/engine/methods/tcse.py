@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from napari_semiseg.engine.methods.contract import Paper, StepCost
+from napari_semiseg.engine.methods.ideas import SAME_ANSWER
 from napari_semiseg.engine.methods.pi_model import PiModel, PiModelSettings
 from napari_semiseg.engine.methods.tcsm import TransformationConsistency, TransformationSettings
 
@@ -21,6 +22,7 @@ class TransformationConsistentModel(TransformationConsistency, PiModel):
     """Π-model whose second pass sees flipped and turned crops."""
 
     key = "tcse"
+    idea = SAME_ANSWER
     title = "Transformation-consistent self-ensembling (TCSE)"
     paper = Paper(
         "Li, Yu, Chen, Fu, Heng",

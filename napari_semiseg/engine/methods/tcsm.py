@@ -28,6 +28,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import STEADIER_COPY
 from napari_semiseg.engine.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.consistency import certain_squared_difference
@@ -146,6 +147,7 @@ class TransformationConsistentTeacher(TransformationConsistency, MeanTeacher):
     """Mean teacher whose teacher sees flipped, turned and scaled crops."""
 
     key = "tcsm"
+    idea = STEADIER_COPY
     title = "Transformation-consistent teacher (TCSM)"
     paper = Paper(
         "Li, Yu, Chen, Fu, Xing, Heng",

@@ -21,6 +21,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import SAME_ANSWER
 from napari_semiseg.engine.methods.pi_model import SelfConsistency, SelfConsistencySettings
 from napari_semiseg.engine.parts.consistency import certain_squared_difference
 from napari_semiseg.engine.parts.prediction_memory import PredictionMemory
@@ -41,6 +42,7 @@ class TemporalEnsembling(SelfConsistency):
     """Consistency with the running mean of the network's own earlier predictions."""
 
     key = "temporal-ensembling"
+    idea = SAME_ANSWER
     title = "Temporal ensembling"
     paper = Paper(
         "Laine, Aila", "Temporal ensembling for semi-supervised learning", "ICLR", 2017

@@ -21,6 +21,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import STEADIER_COPY
 from napari_semiseg.engine.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.consistency import certain_squared_difference
@@ -34,6 +35,8 @@ class UncertaintyAwareMeanTeacher(CertainTeacherMethod, MeanTeacher):
     """Mean teacher that believes its teacher only where the teacher is certain."""
 
     key = "ua-mt"
+    idea = STEADIER_COPY
+    good_to_start_with = True
     title = "Uncertainty-aware mean teacher (UA-MT)"
     paper = Paper(
         "Yu, Wang, Li, Fu, Heng",

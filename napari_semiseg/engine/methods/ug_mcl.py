@@ -37,6 +37,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import BORDERS
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.consistency import certain_squared_difference
 from napari_semiseg.engine.parts.distance_task import (
@@ -85,6 +86,7 @@ class MutualConsistency(TwoTaskMethod, CertainTeacherMethod):
     """Consistency with a certain teacher within each of two tasks, and between the tasks."""
 
     key = "ug-mcl"
+    idea = BORDERS
     title = "Uncertainty-guided mutual consistency (UG-MCL)"
     paper = Paper(
         "Zhang, Jiao, Liao, Li, Zhang",

@@ -34,6 +34,7 @@ from napari_semiseg.engine.methods.contract import (
     StepReport,
     in_fast_layout,
 )
+from napari_semiseg.engine.methods.ideas import TEACH_EACH_OTHER
 from napari_semiseg.engine.parts.disagreement import mean_total_variation
 from napari_semiseg.engine.parts.most_probable_class import most_probable_class
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss, soft_segmentation_loss
@@ -111,6 +112,7 @@ class MultiViewCoTraining(SeveralNetworkMethod):
     """
 
     key = "umct"
+    idea = TEACH_EACH_OTHER
     title = "Uncertainty-aware multi-view co-training (UMCT)"
     paper = Paper(
         "Xia, Liu, Yang, Cai, Yu, Zhu, Xu, Yuille, Roth",

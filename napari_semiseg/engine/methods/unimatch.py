@@ -26,6 +26,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import OWN_LABELS
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.feature_perturbation import channels_dropped
 from napari_semiseg.engine.parts.mixing import paste, random_boxes
@@ -72,6 +73,7 @@ class UniMatch(WeakToStrongMethod):
     """Confident labels of weak views, learnt from strong images and from perturbed features."""
 
     key = "unimatch"
+    idea = OWN_LABELS
     title = "UniMatch"
     paper = Paper(
         "Yang, Qi, Feng, Zhang, Shi",

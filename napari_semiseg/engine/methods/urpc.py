@@ -27,6 +27,7 @@ from napari_semiseg.engine.methods.contract import (
     StepCost,
     StepReport,
 )
+from napari_semiseg.engine.methods.ideas import SAME_ANSWER
 from napari_semiseg.engine.parts.answers import Answers
 from napari_semiseg.engine.parts.pyramid_consistency import (
     Divergence,
@@ -57,6 +58,7 @@ class PyramidConsistency(BranchedMethod):
     """Consistency between the answers of one network at several scales."""
 
     key = "urpc"
+    idea = SAME_ANSWER
     title = "Uncertainty-rectified pyramid consistency (URPC)"
     paper = Paper(
         "Luo, Liao, Chen, Song, Chen, Zhang, Chen, Wang, Zhang",
@@ -94,7 +96,9 @@ class PyramidConsistency(BranchedMethod):
                 "voxels leave the network only one; enlarge the patch or choose another method."
             )
         super().__init__(plan, settings, fabric)
-        self.scales: int = self.student.scales
+        scales = self.student.scales
+        assert isinstance(scales, int)
+        self.scales = scales
 
     @classmethod
     def plan_overrides(cls, preset: Preset) -> dict[str, Any]:

@@ -1,8 +1,4 @@
-"""The networks that a plan can name, and how each is built.
-
-Called by the methods through `build_network`; the names also fill the choice in the advanced
-settings.
-"""
+"""The networks that a plan can name, and how each is built."""
 
 from __future__ import annotations
 

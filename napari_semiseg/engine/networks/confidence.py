@@ -29,8 +29,6 @@ class ConfidenceNetwork(nn.Module):
     ----------
     dimensions : int
         2 or 3.
-    map_channels : int
-        Channels of the map, C.
     image_channels : int, default 0
         Channels of the image; with 0 the map is judged alone, as in the published code.
     filters : int, default 32
@@ -73,7 +71,8 @@ class ConfidenceNetwork(nn.Module):
             features = skips.pop()
             for block in reversed(self.up):
                 features = block(features, skips.pop())
-            return self.head(features)
+            confidence: Tensor = self.head(features)
+            return confidence
 
 
 class _UpBlock(nn.Module):

@@ -38,8 +38,6 @@ class Discriminator(nn.Module):
         2 or 3.
     map_channels : int
         Channels of the map: C probabilities, or C − 1 signed distances.
-    image_channels : int
-        Channels of the image.
     filters : int, default 64
         Feature channels after the first halving, doubled at every further one.
     """
@@ -79,7 +77,8 @@ class Discriminator(nn.Module):
             features = F.leaky_relu(entered, SLOPE)
             for layer in self.deeper:
                 features = F.leaky_relu(layer(at_least_two(self.dropout(features))), SLOPE)
-            return self.classifier(self.pool(features).flatten(1))
+            verdict: Tensor = self.classifier(self.pool(features).flatten(1))
+            return verdict
 
 
 def halving(dimensions: int, before: int, after: int) -> nn.Module:

@@ -1,7 +1,7 @@
 """The place in a network where its decoder reads the encoder's features.
 
 Trunks pass every level through it, so that what the decoder gets can be perturbed from outside
-(UniMatch) while the encoder goes on undisturbed. Called by the trunks in this room only.
+(UniMatch) while the encoder goes on undisturbed.
 """
 
 from __future__ import annotations

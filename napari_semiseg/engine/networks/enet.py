@@ -90,7 +90,8 @@ class _Bottleneck(nn.Module):
         self.activation = nn.PReLU()
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.activation(self.shortcut(features) + self.branch(features))
+        sum_of_both: Tensor = self.activation(self.shortcut(features) + self.branch(features))
+        return sum_of_both
 
 
 class _Down(nn.Module):
@@ -131,8 +132,6 @@ class ENet(nn.Module):
         ``"batch"`` in the paper.
     dropout : float, default 0.1
         Probability in the plain and asymmetric bottlenecks; a tenth of it in the others.
-    signed_distance_head : bool
-        Adds the tanh head.
 
     Raises
     ------

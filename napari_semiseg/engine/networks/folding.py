@@ -2,7 +2,7 @@
 
 In inference mode a batch normalisation multiplies and shifts by fixed numbers, which the weights of
 the convolution can do as well: the same answers with fewer passes over memory. Training cannot go on
-from a folded network. Called by inference, once for each network of a restored run.
+from a folded network.
 """
 
 from __future__ import annotations

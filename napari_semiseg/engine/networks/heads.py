@@ -1,7 +1,7 @@
 """The layers that turn a trunk's features into answers, and the shape of every network's output.
 
 Every network of the catalogue returns a `NetworkOutput`, so that a method never asks which trunk it
-has. Called by the trunks in this room only.
+has.
 """
 
 from __future__ import annotations
@@ -24,10 +24,6 @@ class Heads(nn.Module):
     ----------
     dimensions : int
         2 or 3.
-    features : int
-        Feature channels that come in.
-    classes : int
-        Classes with the background, C.
     signed_distance : bool
         Adds the head of C − 1 tanh channels.
     """

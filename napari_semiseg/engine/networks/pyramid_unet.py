@@ -41,8 +41,6 @@ class PyramidUNet(UNet):
         ``"instance"`` in the paper.
     dropout : float, default 0.5
         Drops whole channels before the coarsest head; 0.6, 0.4 and 0.2 of it before the finer ones.
-    signed_distance_head : bool
-        Adds the tanh head at full resolution.
     paper : bool, default True
         The dress, as in `UNet`.
     """

@@ -72,12 +72,8 @@ class SizeRegressor(nn.Module):
     ----------
     dimensions : int
         2 or 3.
-    channels : int
-        Image channels.
     outputs : int
         Structures to measure, C − 1.
-    size : RegressorSize
-        Depth and width.
     """
 
     def __init__(self, dimensions: int, channels: int, outputs: int, size: RegressorSize) -> None:
@@ -112,7 +108,8 @@ class SizeRegressor(nn.Module):
         # then NaN where a map is 2 voxels wide, as the last ones here often are.
         with torch.autocast(image.device.type, enabled=False):
             features = self.blocks(self.stem(image.float()))
-            return self.head(self.pool(features).flatten(1))
+            sizes: Tensor = self.head(self.pool(features).flatten(1))
+            return sizes
 
 
 class _Block(nn.Module):

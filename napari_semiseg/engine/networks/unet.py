@@ -41,8 +41,6 @@ class UNet(EncoderDecoder):
         Normalisation after each convolution.
     dropout : float
         Element-wise dropout after the bottleneck and after the last decoder block.
-    signed_distance_head : bool
-        Adds the tanh head.
     paper : bool
         True for the 3D U-Net that the BraTS experiments of the papers use: ReLU, instance
         normalisation without affine parameters, interpolated upsampling, Kaiming initialisation.

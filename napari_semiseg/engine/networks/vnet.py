@@ -38,8 +38,6 @@ class VNet(EncoderDecoder):
         2 or 3.
     channels, classes : int
         Image channels; classes with the background.
-    filters : int, default 16
-        Feature channels at full resolution.
     strides : sequence of sequence of int
         One entry a level; four times (2, 2, 2) in the papers.
     normalisation : str

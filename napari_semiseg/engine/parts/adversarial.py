@@ -1,8 +1,7 @@
 """A discriminator and its optimiser, and the two losses of the game with a segmenter (spec §7.9).
 
 The segmenter wants its maps to pass for real and must not change the discriminator on the way; the
-discriminator wants to tell real from made and must not change the segmenter. Used by DAN, SASSNet
-and ASDNet.
+discriminator wants to tell real from made and must not change the segmenter.
 """
 
 from __future__ import annotations
@@ -25,8 +24,6 @@ class Adversary:
     ----------
     network : nn.Module
         Takes maps and images, gives two logits, `MADE` and `REAL`, for a crop or for each voxel.
-    fabric : Fabric
-        Devices, precision and backward passes go through it.
     learning_rate : float
         Constant, as in the papers' code.
     betas : tuple of float
@@ -58,7 +55,8 @@ class Adversary:
         self.unwrapped.eval()
         self.unwrapped.requires_grad_(False)
         try:
-            return self.unwrapped(maps, images)
+            verdict: Tensor = self.unwrapped(maps, images)
+            return verdict
         finally:
             self.unwrapped.requires_grad_(True)
 

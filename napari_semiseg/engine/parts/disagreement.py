@@ -1,7 +1,7 @@
 """How far two answers of a method to the same crops lie apart (spec §6.1, §6.2).
 
 Teacher and student give probabilities of all classes, a signed distance head one mask for each
-foreground class; both become comparable here. Called by the methods with two answers.
+foreground class; both become comparable here.
 """
 
 from __future__ import annotations

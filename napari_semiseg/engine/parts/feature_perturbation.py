@@ -1,7 +1,7 @@
 """Dropping channels of the encoder's features for some crops of a pass (UniMatch).
 
 The features are dropped where the decoder reads them, every level on its own; what deeper levels of
-the encoder are made of stays whole. Called by UniMatch.
+the encoder are made of stays whole.
 """
 
 from __future__ import annotations

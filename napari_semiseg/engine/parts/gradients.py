@@ -11,7 +11,7 @@ Gradients are averaged here, between the backward pass and the optimiser step, a
 around each network: methods ask a network several times in one backward pass, leave heads unused,
 change weights outside of a step and look at gradients themselves, and the wrapper of PyTorch forbids
 each of these. Because all see the averaged gradient, all leave out the same steps. With one process
-nothing here does anything. Called by the optimisers of methods.
+nothing here does anything.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Mixing pairs of crops, and of what networks say about them (ICT, spec §7.10).
 
 The first half of a batch is mixed with the second. The same mixture is applied to the images that a
-student sees and to the answers of a teacher that sees them unmixed. Called by interpolation methods.
+student sees and to the answers of a teacher that sees them unmixed.
 """
 
 from __future__ import annotations

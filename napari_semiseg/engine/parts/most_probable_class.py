@@ -1,4 +1,4 @@
-"""Which class is the most probable one (called by every part and method that needs hard answers)."""
+"""Which class is the most probable one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ def most_probable_class(scores: Tensor, axis: int = 1) -> Tensor:
     ----------
     scores : Tensor
         Probabilities or logits, (B, C, *spatial) where ``axis`` is 1.
-    axis : int
-        Where the classes are.
 
     Returns
     -------

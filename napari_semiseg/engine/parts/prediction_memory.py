@@ -57,8 +57,6 @@ class PredictionMemory:
 
     Parameters
     ----------
-    classes : int
-        Number of classes with the background, C.
     momentum : float
         a, how much of the old mean stays at each visit, 0…0.9.
     """
@@ -76,8 +74,6 @@ class PredictionMemory:
 
         Parameters
         ----------
-        case : str
-            Its name.
         positions : Tensor
             (*spatial, 3) voxel positions in the case, (z, y, x).
 
@@ -124,8 +120,6 @@ class PredictionMemory:
 
         Parameters
         ----------
-        case : str
-            Its name.
         positions : Tensor
             (*spatial, 3) voxel positions in the case, (z, y, x).
         probabilities : Tensor

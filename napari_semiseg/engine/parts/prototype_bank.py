@@ -1,7 +1,7 @@
 """Running means of class prototypes over training, and maps of the likeness to them (spec §4.9, §6.4).
 
 Prototypes of one step come from few crops and live for one step. Their running mean is what is left
-at inference of crops that are no longer there. Called by methods that learn from prototypes.
+at inference of crops that are no longer there.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ class PrototypeBank:
 
     Parameters
     ----------
-    classes : int
-        Number of classes with the background, C.
     decay : float
         Weight of the past, 0…1; until then the mean is the plain one.
     """
@@ -78,10 +76,6 @@ def likeness_and_answer(
         (B, F, *small), interpolated to ``size`` as it were; exact, but never made.
     prototypes : ClassPrototypes
         One set for each image, or one for all.
-    scale : float
-        Factor on the cosine, the inverse of a temperature.
-    size : torch.Size
-        Spatial size of the result.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 Prototypes are mean features under a mask; a voxel's class probabilities are the softmax of its scaled
 cosines to them. A class without a voxel has no prototype: it takes no part, and voxels of it are not
-scored. Called by methods that learn from prototypes.
+scored.
 """
 
 from __future__ import annotations
@@ -78,8 +78,6 @@ def prototypes_of(
         (B, F, *small), interpolated to the size of the labels; gradients reach them.
     labels : Tensor
         (B, *spatial) class indices, 255 ignored.
-    classes : int
-        Number of classes with the background, C.
     confidence : Tensor, optional
         (B, C, *spatial) probabilities by which voxels count; taken as constants. By default each
         voxel counts the same.
@@ -101,10 +99,6 @@ def prototype_scores(
         (B, F, *small).
     prototypes : ClassPrototypes
         One set for each image, or one for all.
-    scale : float
-        Factor on the cosine, the inverse of a temperature.
-    size : torch.Size
-        Spatial size of the result.
 
     Returns
     -------
@@ -126,12 +120,8 @@ def forward_consistency(
     ----------
     features : Tensor
         (B, F, *small) of the images to segment.
-    prototypes : ClassPrototypes
-        From other images.
     target : Tensor
         (B, C, *spatial) probabilities; gradients reach them unless they are detached.
-    scale : float
-        Factor on the cosine.
 
     Returns
     -------
@@ -160,12 +150,8 @@ def backward_consistency(
     ----------
     features : Tensor
         (B, F, *small) of the labelled images.
-    prototypes : ClassPrototypes
-        From other images.
     labels : Tensor
         (B, *spatial) int64 class indices, 255 ignored.
-    scale : float
-        Factor on the cosine.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Hard labels that a network gives to crops without labels, and what learning from them costs.
 
 A label that is not believed is 255, the index that every loss of the project ignores (spec §6.1,
-§7.16). Called by reciprocal learning and by the pseudo-labelling methods.
+§7.16).
 """
 
 from __future__ import annotations
@@ -163,8 +163,6 @@ def largest_components(labels: Tensor, classes: int) -> Tensor:
     ----------
     labels : Tensor
         (B, *spatial) int64 class indices; 255 stays as it is.
-    classes : int
-        Classes with the background, C.
 
     Returns
     -------

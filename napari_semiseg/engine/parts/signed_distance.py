@@ -76,12 +76,8 @@ def signed_distance_target(
     ----------
     labels : Tensor
         (B, *spatial) class indices, 255 ignored.
-    classes : int
-        Number of classes with the background, C.
     spacing : sequence of float
         Voxel size of the spatial axes in mm.
-    options : SignedDistanceOptions
-        See there.
 
     Returns
     -------
@@ -100,11 +96,6 @@ def begin_signed_distance_target(
 
     Takes the same as `signed_distance_target`. Call it before the forward pass: an accelerator's
     labels are copied here, which waits for all that it still has to do.
-
-    Returns
-    -------
-    Future of Tensor
-        Its result is on the CPU.
     """
     return _WORKER.submit(_targets, labels.cpu().numpy(), classes, tuple(spacing), options)
 
@@ -131,14 +122,15 @@ def _normalised(
     unit = (1.0,) * mask.ndim if options.in_voxels else tuple(spacing)
     distance = exact_distance(mask, unit, options.boundary == "half_voxel", unknown)
     if np.isinf(distance.flat[0]):
-        return np.sign(distance)
+        signs: np.ndarray = np.sign(distance)
+        return signs
     if options.normalisation == "clip":
         return np.clip(distance / options.reach, -1.0, 1.0)
     if options.normalisation == "none":
         return np.tanh(distance / options.reach)
     outside, inside = distance.max(), -distance.min()
     scaled = np.where(mask, distance / max(inside, 1e-6), distance / max(outside, 1e-6))
-    return scaled.astype(np.float32)
+    return np.asarray(scaled, np.float32)
 
 
 def exact_distance(

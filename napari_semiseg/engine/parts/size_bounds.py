@@ -2,7 +2,6 @@
 
 A size is a share of a crop's voxels, 0…1, so that nothing here depends on resolution: what a network
 predicts is summed from its probabilities, and what is wanted comes from a regressor or from labels.
-Called by the size-constrained methods; the bounds are drawn by the size profile too.
 """
 
 from __future__ import annotations
@@ -48,8 +47,6 @@ def labelled_sizes(labels: Tensor, classes: int) -> Tensor:
     ----------
     labels : Tensor
         (B, *spatial) int64 class indices; ignored voxels belong to no class.
-    classes : int
-        Classes with the background, C.
 
     Returns
     -------

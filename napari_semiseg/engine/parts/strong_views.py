@@ -28,11 +28,6 @@ def strong_view(images: Tensor, strength: float = 1.0) -> Tensor:
         (B, channels, *spatial), normalised.
     strength : float
         Factor of every change; 0 changes nothing.
-
-    Returns
-    -------
-    Tensor
-        A new tensor of the same shape and geometry.
     """
     images = _jitter(images, strength)
     images = _blur(images, min(strength, 1.0))

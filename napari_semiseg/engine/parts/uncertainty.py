@@ -56,8 +56,6 @@ def mean_of_passes(
         One stochastic pass, images (B, channels, *spatial) to probabilities (B, C, *spatial).
     images : Tensor
         (B, channels, *spatial).
-    passes : int
-        Number of passes T.
     noise : float
         Deviation of fresh input noise for every pass; 0 for none.
 
@@ -111,8 +109,6 @@ def teacher_entropy(teacher: nn.Module, images: Tensor, passes: int, noise: floa
         Network that returns a `NetworkOutput`; its batch statistics are used, not collected.
     images : Tensor
         (B, channels, *spatial).
-    passes : int
-        Number of passes.
     noise : float
         Deviation of the input noise of each pass.
 
@@ -139,8 +135,6 @@ def certain_share(uncertainty: Tensor, classes: int) -> Tensor:
     ----------
     uncertainty : Tensor
         (B, *spatial) entropy in nats, 0…ln C.
-    classes : int
-        Number of classes C.
 
     Returns
     -------
@@ -217,8 +211,6 @@ def repeat_passes(
         One stochastic pass of images (B, channels, *spatial).
     images : Tensor
         (B, channels, *spatial).
-    passes : int
-        Number of passes T.
     noise : float
         Deviation of fresh input noise for every pass; 0 for none.
     """

@@ -12,9 +12,9 @@ gradients. With the linear interpolation :math:`U` along each axis and low-resol
     \lVert (UF)(x) \rVert^2 = \sum_{\delta \in \{-1,0,1\}^d} \sum_j
         U(x,j)\, U(x,j+\delta)\; F(j) \cdot F(j+\delta) .
 
-The last holds because a voxel lies between two neighbours along each axis. It turns the norm into
-the interpolation of 14 one-channel maps in 3D (5 in 2D; opposite offsets give the same), whatever
-:math:`D` is. Called by methods that compare prototypes.
+The last holds because a voxel lies between two neighbours along each axis. It turns the norm into the
+interpolation of 14 one-channel maps in 3D (5 in 2D; opposite offsets give the same), whatever
+:math:`D` is.
 """
 
 from __future__ import annotations
@@ -36,8 +36,6 @@ def interpolation_matrix(small: int, large: int, device: torch.device) -> Tensor
     ----------
     small, large : int
         Number of samples before and after, ``large >= small``.
-    device : torch.device
-        Where the matrix goes.
 
     Returns
     -------
@@ -96,8 +94,6 @@ def squared_norm_of_upsampled(features: Tensor, size: Sequence[int]) -> Tensor:
     ----------
     features : Tensor
         (B, F, *small).
-    size : sequence of int
-        Spatial size to interpolate to.
 
     Returns
     -------
@@ -134,8 +130,6 @@ def cosine_of_upsampled(features: Tensor, prototypes: Tensor, size: Sequence[int
         (B, F, *small).
     prototypes : Tensor
         (B, C, F) prototypes of their own for each image, or (1, C, F) for all.
-    size : sequence of int
-        Spatial size to interpolate to.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Several networks' answers to the same crops, fused by how certain each of them is (spec §7.12).
 
 Each network is taught by what the others say together; its own answer takes no part, or it would
-teach itself. Called by methods that train several networks on several views.
+teach itself.
 """
 
 from __future__ import annotations

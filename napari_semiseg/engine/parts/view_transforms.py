@@ -2,8 +2,7 @@
 
 A `View` moves whole voxels, so undoing it gives back exactly what went in; a `Zoom` interpolates and
 therefore also says which voxels it has seen. Spatial axes are those of the model grid, (z, y, x) or
-(y, x): z runs towards superior, y towards anterior, x towards the patient's right. Called by methods
-that compare what a network says about a crop from several sides.
+(y, x): z runs towards superior, y towards anterior, x towards the patient's right.
 """
 
 from __future__ import annotations
@@ -120,8 +119,6 @@ def random_view(spatial: Sequence[int], planes: Sequence[Plane], flips: bool = T
 
     Parameters
     ----------
-    spatial : sequence of int
-        Size of the crop.
     planes : sequence of (int, int)
         Such as `AXIAL`.
     flips : bool

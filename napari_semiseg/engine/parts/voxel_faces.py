@@ -1,8 +1,4 @@
-"""Distances between two sets of voxels, to centres or to the faces between them (spec §4.7).
-
-Called by the signed distance with the inside and the outside of a structure; voxels in neither set
-bound nothing.
-"""
+"""Distances between two sets of voxels, to centres or to the faces between them (spec §4.7)."""
 
 from __future__ import annotations
 
@@ -83,7 +79,8 @@ def touches(mask: np.ndarray, others: np.ndarray) -> np.ndarray:
         behind, ahead = _along(axis, mask.ndim, None, -1), _along(axis, mask.ndim, 1, None)
         beside[behind] |= others[ahead]
         beside[ahead] |= others[behind]
-    return beside & mask
+    touching: np.ndarray = beside & mask
+    return touching
 
 
 def _crossed_faces(inside: np.ndarray, outside: np.ndarray, axis: int) -> np.ndarray:
@@ -100,12 +97,13 @@ def _crossed_faces(inside: np.ndarray, outside: np.ndarray, axis: int) -> np.nda
 
 def _transform(labels: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
     """Distance transform: from each voxel to the nearest of another label, 0 where the label is 0."""
-    return edt.edt(
+    distance: np.ndarray = edt.edt(
         np.ascontiguousarray(labels).view(np.uint8),
         anisotropy=tuple(float(step) for step in spacing),
         black_border=False,
         parallel=1,
     )
+    return distance
 
 
 def _along(

@@ -1,7 +1,7 @@
 """The fingerprint of a study's scans: sizes, spacings, intensities.
 
 Reads at most a few scans in full, those with labels first; everything else comes from the study's
-records. Called by planning, off the main thread.
+records.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What the machine can do: device, free memory, cores, and the precision that is fast on it.
 
-Called by planning, training and `napari-semiseg doctor`. Torch is imported inside the functions, so
-that reading a plan does not load it.
+Torch is imported inside the functions, so that reading a plan does not load it.
 """
 
 from __future__ import annotations

@@ -43,8 +43,6 @@ def activation_bytes(plan: Plan, networks: float, each: int = BYTES_A_VOXEL_AND_
 
     Parameters
     ----------
-    plan : Plan
-        Its patch, filters and crops a step.
     networks : float
         Networks that see the crops and learn at the same time.
     each : int
@@ -69,12 +67,6 @@ def smaller_plan(
 
     Parameters
     ----------
-    plan : Plan
-        What takes too much.
-    machine : Machine
-        Its device and present precision.
-    least_unlabelled : int
-        Unlabelled crops that the method needs in a step.
     keeps_precision : bool
         The method needs float32.
     """

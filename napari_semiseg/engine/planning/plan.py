@@ -6,7 +6,7 @@ by sampling, methods and inference.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
@@ -134,3 +134,14 @@ class Plan(BaseModel):
     def spatial(self) -> tuple[int, ...]:
         """Patch as the network sees it: (z, y, x), or (y, x) for 2D networks."""
         return self.patch if self.network.dimensions == 3 else self.patch[1:]
+
+
+def has_field(name: str) -> bool:
+    """Tell whether a plan has a field, named as in ``"patch"`` or ``"recipe.schedule"``."""
+    kind: Any = Plan
+    for part in name.split("."):
+        field = getattr(kind, "model_fields", {}).get(part)
+        if field is None:
+            return False
+        kind = field.annotation
+    return True

@@ -39,12 +39,6 @@ def make_plan(
 
     Parameters
     ----------
-    fingerprint : Fingerprint
-        The scans.
-    machine : Machine
-        Where it will run.
-    class_values : tuple of int
-        Foreground values of the study.
     preset : {"modern", "paper"}
         Which recipe.
     overrides : mapping, optional

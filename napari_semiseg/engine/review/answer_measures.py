@@ -1,8 +1,7 @@
 """What can be measured of an answer without knowing the truth: size, pieces, place, doubt, agreement.
 
-The same sizes, pieces and places are measured of the labels that people made, so that an answer can be
-held against them. Every measure is of one class of one case. Called by the review queue on a worker's
-thread; each class is measured within its own box, so that large scans cost little.
+The same sizes, pieces and places are measured of the labels that people made, so that an answer can
+be held against them. Every measure is of one class of one case.
 """
 
 from __future__ import annotations
@@ -96,10 +95,6 @@ def measure_shapes(
     label : ndarray of int, shape (z, y, x)
         Class values of a whole case; of a label that is finished in some slices only, neither size
         nor place mean anything.
-    geometry : Geometry
-        Grid of the scan.
-    class_values : iterable of int
-        The classes to measure.
 
     Returns
     -------
@@ -125,10 +120,6 @@ def measure_answer(
     ----------
     prediction : ndarray of int, shape (z, y, x)
         Predicted class values.
-    geometry : Geometry
-        Grid of the scan.
-    class_values : iterable of int
-        All foreground classes of the study.
     uncertainty : ndarray or None
         (z, y, x) normalised entropy, 0…1.
     disagreement : ndarray or None

@@ -1,8 +1,7 @@
 """What a trained network sees in a scan as a whole, so that scans that look alike to it can be told.
 
-Features are those of the deepest level of the encoder that answers, averaged over the whole scan. They
-are measured case by case and kept in the run's folder until its checkpoint changes. Called by the
-suggestions on a worker's thread.
+Features are those of the deepest level of the encoder that answers, averaged over the whole scan.
+They are measured case by case and kept in the run's folder until its checkpoint changes.
 """
 
 from __future__ import annotations

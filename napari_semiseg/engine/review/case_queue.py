@@ -1,8 +1,7 @@
 """The queue of answers to review: the predicted cases of a run, the least trusted first.
 
 Measures the stored answers of a run one case at a time, learns from them and from the labels what is
-usual, and judges each. Held-out cases are passed over, and their labels never read. Called by the desk
-and the command line on a worker's thread; a generator that may be left at any yield.
+usual, and judges each. Held-out cases are passed over, and their labels never read.
 """
 
 from __future__ import annotations
@@ -61,8 +60,6 @@ def queue_cases(
 
     Parameters
     ----------
-    study : Study
-        Open study.
     run : str, optional
         Identifier of the run; the newest with a checkpoint by default.
     cases : sequence of str, optional
@@ -70,11 +67,6 @@ def queue_cases(
         out and whose label the run did not learn from.
     other_run : str, optional
         A run whose predictions to compare with, where it has some.
-
-    Yields
-    ------
-    MeasuringAnswer
-        Progress.
 
     Returns
     -------

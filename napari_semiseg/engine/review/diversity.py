@@ -80,7 +80,8 @@ def standardised(features: np.ndarray) -> np.ndarray:
     """Scale every feature (n, F) to mean 0 and deviation 1; one that is always the same to 0."""
     centred = features - features.mean(axis=0)
     deviation = centred.std(axis=0)
-    return centred / np.where(deviation > 1e-6, deviation, np.inf)
+    scaled: np.ndarray = centred / np.where(deviation > 1e-6, deviation, np.inf)
+    return scaled
 
 
 def _come_nearer(

@@ -48,7 +48,8 @@ def chance_of_error(uncertainty: np.ndarray, classes: int) -> np.ndarray:
     """
     entropies, errors = _errors_by_entropy()
     bits = np.clip(uncertainty, 0.0, 1.0) * math.log2(classes)
-    return np.interp(bits, entropies, errors).astype(np.float32)
+    expected: np.ndarray = np.interp(bits, entropies, errors).astype(np.float32)
+    return expected
 
 
 def voxel_doubt(
@@ -62,8 +63,6 @@ def voxel_doubt(
         (z, y, x) normalised entropy, 0…1.
     disagreement : ndarray or None
         (z, y, x) how far two answers lie apart, 0…1.
-    classes : int
-        Number of classes with the background.
 
     Returns
     -------
@@ -74,7 +73,8 @@ def voxel_doubt(
     if disagreement is None:
         return error
     apart = np.clip(disagreement, 0.0, 1.0).astype(np.float32)
-    return apart if error is None else np.maximum(error, apart)
+    worse: np.ndarray = apart if error is None else np.maximum(error, apart)
+    return worse
 
 
 def distance_to_border(answer: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
@@ -94,4 +94,7 @@ def distance_to_border(answer: np.ndarray, spacing: Sequence[float]) -> np.ndarr
     """
     # one is added because the transform takes 0 for "not asked for", and background is asked for
     shifted = answer.astype(np.uint16) + np.uint16(1)
-    return edt.edt(shifted, anisotropy=tuple(map(float, spacing)), black_border=False)
+    distance: np.ndarray = edt.edt(
+        shifted, anisotropy=tuple(map(float, spacing)), black_border=False
+    )
+    return distance

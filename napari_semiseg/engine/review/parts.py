@@ -74,7 +74,8 @@ class FoundParts:
         wanted = np.zeros(len(self.table) + 1, bool)
         wanted[list(chosen)] = True
         wanted[0] = False
-        return wanted[self.numbers]
+        mask: np.ndarray = wanted[self.numbers]
+        return mask
 
     def at(self, position: tuple[int, int, int]) -> Part | None:
         """Return the part at a voxel (z, y, x); None where there is none or outside."""
@@ -112,22 +113,14 @@ def connected_parts(
     ----------
     prediction : ndarray of int, shape (z, y, x)
         Predicted class values.
-    geometry : Geometry
-        Grid of the scan.
     class_values : iterable of int
         The classes to look at, 0 being background; voxels that touch at a corner are connected.
     uncertainty : ndarray or None
         (z, y, x) in 0…1; certainty is 1 − uncertainty.
     least_certainty : float
         Voxels below this certainty are in no part, 0…1.
-    smallest_ml : float
-        Smaller parts are left out.
     among : ndarray of bool or None
         (z, y, x) voxels to look at, such as those that nobody has decided on; None takes all.
-
-    Returns
-    -------
-    FoundParts
 
     Raises
     ------

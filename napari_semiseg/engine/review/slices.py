@@ -72,8 +72,6 @@ def slice_needs(
         (z, y, x) in 0…1; at least one of them.
     spacing : sequence of float
         Voxel size along (z, y, x) in mm.
-    classes : int
-        Number of classes with the background.
 
     Returns
     -------

@@ -1,9 +1,8 @@
 """What to label next: the scans of which the model is unsure and that look unlike those it has seen.
 
-A scan scores by how unsure the run's answer is, as its rank among the scans, times how far it lies from
-the nearest labelled or already suggested scan, by the features of the network that answers. Each comes
-with its neediest slices and the reason in words. Called by the desk and the command line on a worker's
-thread; a generator that may be left at any yield and that keeps what it has measured.
+A scan scores by how unsure the run's answer is, as its rank among the scans, times how far it lies
+from the nearest labelled or already suggested scan, by the features of the network that answers. Each
+comes with its neediest slices and the reason in words.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_semiseg.engine.drained import Drained
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.inference.maps import CaseMaps
 from napari_semiseg.engine.inference.prediction import method_to_ask, predict_of_many
@@ -108,8 +108,6 @@ def suggest_cases(
 
     Parameters
     ----------
-    study : Study
-        Open study.
     run : str, optional
         Identifier; the newest with a checkpoint by default.
     count : int
@@ -120,11 +118,6 @@ def suggest_cases(
         0, 1 or 2: the slices lie across z, y or x; by default across the coarsest axis of each scan.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-
-    Yields
-    ------
-    LookingAtCase
-        Progress.
 
     Returns
     -------
@@ -273,13 +266,10 @@ class _Look:
         """Read the stored maps of a case, or make them."""
         if set(KINDS) <= set(self.study.runs.maps.kinds(self.run.identifier, case.name)):
             return load_maps(self.study, self.run.identifier, case.name)
-        work = predict_of_many(self.method, self.study, case, index, total, KINDS)
-        while True:
-            try:
-                step = next(work)
-            except StopIteration as finished:
-                return finished.value
+        work = Drained(predict_of_many(self.method, self.study, case, index, total, KINDS))
+        for step in work:
             yield LookingAtCase(case.name, index, total, step.share)
+        return work.result
 
 
 def unsure_of(maps: CaseMaps, class_values: Sequence[int]) -> float:
@@ -287,8 +277,6 @@ def unsure_of(maps: CaseMaps, class_values: Sequence[int]) -> float:
 
     Parameters
     ----------
-    maps : CaseMaps
-        With the uncertainty.
     class_values : sequence of int
         The foreground classes; those that are not marked say nothing.
 

@@ -22,11 +22,6 @@ class WorkClock:
 
     Opening a case starts it, and each edit counts the time since the one before; looking without
     editing counts for nothing.
-
-    Parameters
-    ----------
-    idle_seconds : float
-        The longest that a pause counts.
     """
 
     def __init__(self, idle_seconds: float = IDLE_SECONDS) -> None:
@@ -42,8 +37,6 @@ class WorkClock:
 
         Parameters
         ----------
-        case : str or None
-            Name of the case.
         now : float
             Seconds of a clock that never goes back.
         """
@@ -73,8 +66,6 @@ class WorkClock:
 
         Parameters
         ----------
-        case : str
-            Name of the case.
         work : Work
             What `take` returned.
         """
@@ -133,13 +124,7 @@ def in_minutes(minutes: float) -> str:
 
 
 def time_words(time: CaseTime) -> str:
-    """Return the time of a case such as ``"1.4 min by hand, 0.3 min of corrections"``; or nothing.
-
-    Parameters
-    ----------
-    time : CaseTime
-        Of one case.
-    """
+    """Return the time of a case such as ``"1.4 min by hand, 0.3 min of corrections"``; or nothing."""
     parts = []
     if time.manual_edits:
         parts.append(f"{in_minutes(time.manual_minutes)} by hand")

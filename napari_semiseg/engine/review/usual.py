@@ -111,13 +111,6 @@ def what_is_usual(
         Whole labels of cases that are not held out, from `measure_shapes`.
     answers : sequence of mapping of int to Answer
         Answers of the run to cases that are not held out and that it did not learn from.
-    class_values : iterable of int
-        The classes.
-
-    Returns
-    -------
-    dict of int to UsualClass
-        By class value.
     """
     return {
         value: _usual_class(

@@ -1,7 +1,7 @@
 """Random changes of crops: geometric ones while the crop is cut, intensity ones on the batch.
 
 Every random number comes from the generator that is passed in, so that a step of training is a pure
-function of the seed and the step. Called by the batch sampler on the worker's thread.
+function of the seed and the step.
 """
 
 from __future__ import annotations
@@ -100,8 +100,6 @@ def read_at(
         (z, y, x) uint8 class indices, larger ones ignored.
     positions : Tensor
         (z, y, x, 3) in voxels.
-    classes : int
-        Number of classes with the background.
 
     Returns
     -------
@@ -149,11 +147,6 @@ def change_intensities(images: Tensor, generator: torch.Generator) -> Tensor:
         (B, channels, *spatial), normalised.
     generator : torch.Generator
         CPU generator; what it draws is moved to the images' device.
-
-    Returns
-    -------
-    Tensor
-        A new tensor of the same shape.
     """
     return torch.stack([_change_one(image, generator) for image in images])
 

@@ -1,8 +1,8 @@
 """Batches of labelled and unlabelled crops, reproducible from the seed and the step.
 
-Two endless streams go through shuffled passes of the labelled and of the unlabelled cases. Where
-the streams stand is the sampler's whole state, so that a resumed run draws what the interrupted one
-would have drawn. Used by the training loop on the worker's thread.
+Two endless streams go through shuffled passes of the labelled and of the unlabelled cases. Where the
+streams stand is the sampler's whole state, so that a resumed run draws what the interrupted one would
+have drawn.
 """
 
 from __future__ import annotations
@@ -108,10 +108,6 @@ class BatchSampler:
         Patch, augmentation and share of foreground crops.
     seed : int
         With the streams' positions, decides every draw.
-    device : torch.device
-        Where the batch goes.
-    positions, hidden_labels : bool
-        Fill these optional fields of the batch.
     process, processes : int
         Which of how many samplers this is that share the streams: each draws what one alone would draw
         in one of as many draws after one another.
@@ -237,7 +233,8 @@ class BatchSampler:
                 int(torch.randint(len(case.foreground), (), generator=generator))
             ]
             row = int(torch.randint(len(positions), (), generator=generator))
-            return np.clip(positions[row], low, high)
+            centre: np.ndarray = np.clip(positions[row], low, high)
+            return centre
         drawn = low + np.array(shares) * (high - low)
         if self.plan.patch[0] == 1:  # between two slices lies nothing that was ever scanned
             drawn[0] = min(int(shares[0] * extents[0]), extents[0] - 1)

@@ -1,4 +1,4 @@
-"""Intensity normalisation: from scanner units to network inputs (called by the cache and inference)."""
+"""Intensity normalisation: from scanner units to network inputs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ def normalise(voxels: np.ndarray, how: Normalisation) -> np.ndarray:
     ----------
     voxels : ndarray
         (channels, z, y, x) in the scan's units, any numeric type.
-    how : Normalisation
-        From the plan.
 
     Returns
     -------

@@ -1,9 +1,9 @@
 """The model grid of a scan: turned to anatomical axes, resampled to the plan's voxel size.
 
 Networks see every scan with its axes in the order superior, anterior, right, whatever the order in
-its file, so that a study may mix orientations. Nothing on disk is turned: images come from the
-scan's own grid, and maps go back to it, slab by slab along the slices of the file, so that memory
-stays bounded. Used by the patch cache and by inference, on the worker's thread.
+its file, so that a study may mix orientations. Nothing on disk is turned: images come from the scan's
+own grid, and maps go back to it, slab by slab along the slices of the file, so that memory stays
+bounded.
 """
 
 from __future__ import annotations
@@ -157,8 +157,6 @@ class ModelGrid:
         ----------
         label : ndarray
             Class indices 0…classes − 1; all other values are ignored voxels.
-        classes : int
-            Number of classes with the background.
 
         Returns
         -------
@@ -235,11 +233,6 @@ class WayBack:
         maps : ndarray
             (channels, rows, ., .) of the model grid with its slice axis first; all rows come in
             order, as many at a time as the caller likes.
-
-        Yields
-        ------
-        Slab
-            The next slices of the scan.
         """
         first = self._arrived - (self._begun is not None)
         self._arrived += maps.shape[1]

@@ -1,7 +1,7 @@
 """A scan as the network sees it, normalised and on the model grid, made in bounded memory.
 
 What normalisation has to know of the whole scan is measured first, in one pass over slabs; each slab
-is then normalised and resampled alone. Called by inference, on the worker's thread.
+is then normalised and resampled alone.
 """
 
 from __future__ import annotations
@@ -23,10 +23,6 @@ def model_image(voxels: np.ndarray, plan: Plan, grid: ModelGrid) -> np.ndarray:
     ----------
     voxels : ndarray
         (channels, z, y, x) in the scan's units, any numeric type; may be a memory map.
-    plan : Plan
-        Normalisation.
-    grid : ModelGrid
-        Of this scan.
 
     Returns
     -------
@@ -45,8 +41,6 @@ def fixed_normalisation(voxels: np.ndarray, how: Normalisation) -> Normalisation
     ----------
     voxels : ndarray
         (channels, z, y, x) of the whole scan.
-    how : Normalisation
-        From the plan.
 
     Returns
     -------

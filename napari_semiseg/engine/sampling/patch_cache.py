@@ -42,16 +42,12 @@ class CachedCase:
 
     Parameters
     ----------
-    name : str
-        The case.
     image : ndarray or Path
         (channels, z, y, x) float16 on the model grid.
     label : ndarray, Path or None
         (z, y, x) uint8 class indices, 255 ignored; None for unlabelled cases.
     foreground : tuple of ndarray
         For each foreground class that is there, up to 2000 voxel positions (n, 3).
-    grid : ModelGrid
-        Where these voxels lie in the scan.
     signed_distance : ndarray, Path or None
         (C − 1, z, y, x) float16 in −1…1 of the whole case, where it was asked for.
     """
@@ -116,12 +112,6 @@ def cache_cases(
 
     Parameters
     ----------
-    study : Study
-        Open study.
-    plan : Plan
-        Model grid and normalisation.
-    cases : list of Case
-        What to prepare.
     labels : {"all", "any", "none"}
         Every case must have a label; those that have one come with it; or labels stay unread.
     distances : DistanceMaps, optional
@@ -157,7 +147,8 @@ def class_indices(label: np.ndarray, class_values: tuple[int, ...]) -> np.ndarra
     table[0] = 0
     for index, value in enumerate(class_values):
         table[value] = index + 1
-    return table[label]
+    indices: np.ndarray = table[label]
+    return indices
 
 
 def _image(study: Study, case: Case, plan: Plan, grid: ModelGrid) -> np.ndarray:

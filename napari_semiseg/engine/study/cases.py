@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.stored import stored_choice
 from napari_semiseg.engine.study.decisions import now
 from napari_semiseg.engine.study.done_slices import DoneSlices, read_done_slices
 from napari_semiseg.engine.study.time_spent import NO_TIME, CaseTime, read_time
@@ -169,7 +170,7 @@ def _geometry(text: str) -> Geometry:
 
 
 def _case(row: sqlite3.Row, folder: Path) -> Case:
-    hidden_state = CaseState(row["state"])
+    hidden_state = stored_choice(CaseState, row["state"])
     return Case(
         identifier=row["identifier"],
         name=row["name"],

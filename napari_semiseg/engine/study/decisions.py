@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from napari_semiseg.engine.stored import stored_choice
+
 
 class DecisionKind(StrEnum):
     """What a person can decide."""
@@ -149,7 +151,7 @@ def read_decisions(connection: sqlite3.Connection, case: str | None = None) -> l
             case=row["case_name"],
             who=row["who"],
             when=row["decided_at"],
-            what=DecisionKind(row["what"]),
+            what=stored_choice(DecisionKind, row["what"]),
             run=row["run"],
             label_hash=row["label_hash"],
             detail=row["detail"],

@@ -133,7 +133,7 @@ def read_done_slices(text: str | None) -> DoneSlices | None:
             "The marks of finished slices were written by a newer version of napari-semiseg: "
             "update napari-semiseg."
         )
-    z, y, x = (frozenset(map(int, record[axis])) for axis in AXES)
+    z, y, x = (frozenset(map(int, record.get(axis, ()))) for axis in AXES)
     return DoneSlices((z, y, x), record.get("decided"))
 
 

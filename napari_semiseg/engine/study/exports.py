@@ -19,9 +19,8 @@ from napari_semiseg.engine.study.done_slices import NOT_ANNOTATED
 from napari_semiseg.engine.study.storage import storage_errors, write_text
 from napari_semiseg.engine.study.study import Study
 from napari_semiseg.engine.study.time_spent import TIME_COLUMNS, time_rows
+from napari_semiseg.engine.volumes.formats import in_words, writable_endings
 from napari_semiseg.engine.volumes.writing import write_label
-
-FILE_TYPES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 _TABLE = "labels.csv"
 _COLUMNS = ("case", "file", "origin", "state", "saved at")
@@ -48,7 +47,7 @@ def export_labels(study: Study, folder: str | Path, file_type: str = ".nii.gz") 
     folder : str or Path
         Where to write; made if it is missing. Only files of an earlier export are replaced.
     file_type : str
-        One of ``FILE_TYPES``.
+        One of `volumes.formats.writable_endings`.
 
     Returns
     -------
@@ -60,9 +59,9 @@ def export_labels(study: Study, folder: str | Path, file_type: str = ".nii.gz") 
     StudyError
         If the file type is unknown, a file that is no export is in the way, or the disk refuses.
     """
-    if file_type not in FILE_TYPES:
+    if file_type not in writable_endings():
         raise StudyError(
-            f"Labels cannot be exported as '{file_type}': choose one of {', '.join(FILE_TYPES)}."
+            f"Labels cannot be exported as '{file_type}': choose {in_words(writable_endings())}."
         )
     target = Path(folder)
     cases = [case for case in study.cases() if case.has_label and case.hidden_state in _WITH_LABEL]

@@ -15,8 +15,7 @@ from typing import Any
 from napari_semiseg.engine.errors import BadLabel, SemisegError, StudyError
 from napari_semiseg.engine.study.scans.adding import ScanProblem
 from napari_semiseg.engine.study.study import Study
-
-LABEL_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+from napari_semiseg.engine.volumes.formats import label_endings
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,7 @@ def _label_and_lock(
 
 def _label_file(folder: Path, case: str) -> Path | None:
     return next(
-        (folder / f"{case}{end}" for end in LABEL_ENDINGS if (folder / f"{case}{end}").exists()),
+        (folder / f"{case}{end}" for end in label_endings() if (folder / f"{case}{end}").exists()),
         None,
     )
 

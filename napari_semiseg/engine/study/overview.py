@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.stored import from_stored, stored_choice
 from napari_semiseg.engine.study.cases import Case
 from napari_semiseg.engine.study.scans.adding import with_detached_data
 from napari_semiseg.engine.study.scans.checks import (
@@ -107,9 +108,10 @@ class _Cache:
     def __post_init__(self) -> None:
         try:
             stored = json.loads((self.study.cache_folder / _FILE).read_text("utf-8"))
-            self.entries = {key: _Entry(**entry) for key, entry in stored.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
-            self.entries = {}  # missing, damaged, or written by another version: made anew
+            entries = {key: _whole_entry(entry) for key, entry in stored.items()}
+        except (OSError, ValueError, AttributeError):
+            return  # missing or damaged: made anew
+        self.entries = {key: entry for key, entry in entries.items() if entry is not None}
 
     def save(self) -> None:
         """Write the whole file, if there is anything new to write."""
@@ -204,10 +206,7 @@ class _Looking:
                 return None
             entry.marks, entry.marked = marks, None if marked is None else asdict(marked)
             self.cache.found += 1
-        if entry.marked is None:
-            return None
-        volumes = {int(value): ml for value, ml in entry.marked["volumes_ml"].items()}
-        return replace(Marked(**entry.marked), volumes_ml=volumes)
+        return _marked(entry.marked)
 
     def _newest_prediction(self, case: Case) -> tuple[str | None, int]:
         """Return the newest run that predicted a case, and when, as the disk counts time."""
@@ -303,7 +302,26 @@ def _signature(case: Case) -> str:
     return " ".join(parts)
 
 
+def _whole_entry(record: Mapping[str, Any]) -> _Entry | None:
+    """Return what the cache kept of a case; None where another version kept too little of it."""
+    try:
+        entry = from_stored(_Entry, record)
+        _restored(entry.trouble)
+        _marked(entry.marked)
+    except (KeyError, StudyError):
+        return None
+    return entry
+
+
+def _marked(record: Mapping[str, Any] | None) -> Marked | None:
+    if record is None:
+        return None
+    volumes = {int(value): ml for value, ml in record["volumes_ml"].items()}
+    return from_stored(Marked, {**record, "volumes_ml": volumes})
+
+
 def _restored(trouble: Mapping[str, str] | None) -> ScanFinding | None:
     if trouble is None:
         return None
-    return ScanFinding(ScanTrouble(trouble["trouble"]), trouble["sentence"])
+    kind = stored_choice(ScanTrouble, trouble["trouble"])
+    return from_stored(ScanFinding, {**trouble, "trouble": kind})

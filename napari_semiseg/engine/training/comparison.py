@@ -2,7 +2,7 @@
 
 A comparison is a grid of runs in one study. Runs that are there already with the same settings and
 labels are taken as they are, so that a comparison that was interrupted goes on where it stood and one
-more method costs one more run. Called by the command line; a generator of events like `train`.
+more method costs one more run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.evaluation.held_out import (
     CaseEvaluated,
     cases_to_measure,
@@ -24,9 +25,13 @@ from napari_semiseg.engine.methods.assembly import load_checkpoint
 from napari_semiseg.engine.methods.registry import method_of, settings_of
 from napari_semiseg.engine.planning.plan import Preset
 from napari_semiseg.engine.study import Run, Study
-from napari_semiseg.engine.training.events import Event
+from napari_semiseg.engine.training.events import Event, Warned
 from napari_semiseg.engine.training.loop import train
-from napari_semiseg.engine.training.preparation import BUDGET_CHANGED, settings_of_run
+from napari_semiseg.engine.training.preparation import (
+    BUDGET_CHANGED,
+    settings_of_run,
+    unknown_parts,
+)
 from napari_semiseg.engine.training.settings import TrainingSettings
 
 TWIN = "supervised"
@@ -88,14 +93,10 @@ def grid(
 
     Parameters
     ----------
-    methods : sequence of str
-        Keys of methods.
     presets : sequence of {"modern", "paper"}
         Each method is trained with each of them.
     seeds : sequence of int
         And with each seed.
-    shared : TrainingSettings
-        Budget, device and plan overrides of all runs.
     """
     runs: list[TrainingSettings] = []
     for preset in presets:
@@ -115,8 +116,6 @@ def compare(
 
     Parameters
     ----------
-    study : Study
-        With labelled and held-out cases.
     runs : sequence of TrainingSettings
         As `grid` gives them.
 
@@ -139,7 +138,10 @@ def compare(
     measured = []
     for index, settings in enumerate(runs):
         yield CellStarted(settings, index, len(runs))
-        run = find_run(study, settings)
+        problems: list[str] = []
+        run = find_run(study, settings, problems)
+        for sentence in problems:
+            yield Warned(sentence)
         if run is None:
             run = yield from train(study, settings)
         if not _is_measured(study, run):
@@ -158,11 +160,19 @@ def measured_runs(study: Study, runs: Sequence[TrainingSettings]) -> list[Measur
     ]
 
 
-def find_run(study: Study, settings: TrainingSettings) -> Run | None:
+def find_run(
+    study: Study, settings: TrainingSettings, problems: list[str] | None = None
+) -> Run | None:
     """Return the newest finished run with these settings and the scans of now, if there is one.
 
     Of the method's own settings, and of the plan that it wants, those count that it really had: a run
-    from before a default changed is another one, and so is one that went on with another budget.
+    from before a default changed is another one, and so is one that went on with another budget. A run
+    with settings that this version does not know is another one, too.
+
+    Parameters
+    ----------
+    problems : list of str, optional
+        Is given a sentence for each run that would do, but whose checkpoint cannot be read.
     """
     labels = study.labels.snapshot_hash()
     unlabelled = {case.name for case in study.unlabelled_cases()}
@@ -173,8 +183,13 @@ def find_run(study: Study, settings: TrainingSettings) -> Run | None:
         usable = usable and not run.details.get(BUDGET_CHANGED)
         usable = usable and run.label_hash == labels and set(run.unlabelled) == unlabelled
         usable = usable and _had_the_plan(run, settings)
+        usable = usable and not unknown_parts(run)
         if usable and _apart_from_the_method(settings_of_run(run)) == wanted:
-            had = load_checkpoint(run.folder).settings
+            try:
+                had = load_checkpoint(run.folder).settings
+            except StudyError as problem:
+                (problems if problems is not None else []).append(str(problem))
+                continue
             if all(had.get(name, value) == value for name, value in own.items()):
                 return run
     return None
@@ -190,7 +205,7 @@ def _had_the_plan(run: Run, settings: TrainingSettings) -> bool:
     Numbers may have been lowered for the memory of the device, and do not count.
     """
     wanted = method_of(settings.method).plan_overrides(settings.preset) | settings.plan_overrides
-    plan = run.settings["plan"]
+    plan = run.settings.get("plan", {})
     return all(
         plan.get(part, {}).get(field) == value
         for (part, _, field), value in ((name.partition("."), wanted[name]) for name in wanted)

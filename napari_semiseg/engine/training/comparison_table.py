@@ -1,7 +1,7 @@
 """The tables of a comparison, as Markdown that can be committed beside the command that made it.
 
-Only the part between two marks of a file is written anew, so that what people wrote about the
-figures stays. Called by the command line.
+Only the part between two marks of a file is written anew, so that what people wrote about the figures
+stays.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_semiseg.engine.errors import StudyError
-from napari_semiseg.engine.evaluation.metrics import mean_of
+from napari_semiseg.engine.errors import SettingsError, StudyError
+from napari_semiseg.engine.evaluation.measures import MEASURES, Measure, reported
+from napari_semiseg.engine.evaluation.metrics import mean_of, mean_of_defined
 from napari_semiseg.engine.evaluation.verdict import (
     Difference,
     compare_with_twin,
     mean_over_seeds,
 )
-from napari_semiseg.engine.methods.registry import method_of
+from napari_semiseg.engine.methods.registry import title_of
 from napari_semiseg.engine.training.comparison import TWIN, Measured, twin_of
 from napari_semiseg.engine.training.settings import TrainingSettings
 
@@ -45,8 +46,8 @@ class Row:
         Mean Dice of each class value.
     dice, spread : float
         Mean Dice, and its standard deviation over the seeds (NaN with one).
-    hd95, asd : float or None
-        Surface distances in mm.
+    others : dict of str to float or None
+        The other metrics that are reported, by key.
     difference : Difference or None
         To the supervised twin; None for the twin itself and where it is missing.
     """
@@ -59,8 +60,7 @@ class Row:
     dice_by_class: dict[int, float | None]
     dice: float
     spread: float
-    hd95: float | None
-    asd: float | None
+    others: dict[str, float | None]
     difference: Difference | None
 
 
@@ -71,13 +71,18 @@ def rows_of(measured: Sequence[Measured]) -> list[Row]:
         groups.setdefault(_group(each.settings), []).append(each)
     all_settings = [each.settings for each in measured]
     return [
-        _row(_name(runs[0].settings, all_settings), runs, groups.get(_twin_group(runs)))
+        _row(_name(runs[0].settings, all_settings), runs, _twins_of(runs, groups))
         for runs in groups.values()
     ]
 
 
-def _twin_group(runs: Sequence[Measured]) -> tuple[str, str]:
-    return _group(twin_of(runs[0].settings))
+def _twins_of(
+    runs: Sequence[Measured], groups: Mapping[tuple[str, str], Sequence[Measured]]
+) -> Sequence[Measured] | None:
+    try:
+        return groups.get(_group(twin_of(runs[0].settings)))
+    except SettingsError:  # the method is not installed here, so nobody knows its twin
+        return None
 
 
 def _group(settings: TrainingSettings) -> tuple[str, str]:
@@ -88,7 +93,7 @@ def _group(settings: TrainingSettings) -> tuple[str, str]:
 
 def _row(name: str, runs: Sequence[Measured], twins: Sequence[Measured] | None) -> Row:
     means = [mean_of(run.metrics.values()) for run in runs]
-    dice = [mean.overall.dice or 0.0 for mean in means]
+    dice = [mean.overall["dice"] or 0.0 for mean in means]
     settings = runs[0].settings
     difference = None
     if twins and settings.method != TWIN:
@@ -101,12 +106,15 @@ def _row(name: str, runs: Sequence[Measured], twins: Sequence[Measured] | None) 
         steps=float(np.mean([run.steps for run in runs])),
         step_seconds=float(np.mean([run.seconds / max(run.steps, 1) for run in runs])),
         dice_by_class={
-            value: _mean([mean.classes[value].dice for mean in means]) for value in means[0].classes
+            value: mean_of_defined(mean.classes[value]["dice"] for mean in means)
+            for value in means[0].classes
         },
         dice=float(np.mean(dice)),
         spread=float(np.std(dice, ddof=1)) if len(dice) > 1 else math.nan,
-        hd95=_mean([mean.overall.hd95 for mean in means]),
-        asd=_mean([mean.overall.asd for mean in means]),
+        others={
+            each.key: mean_of_defined(mean.overall[each.key] for mean in means)
+            for each in _others()
+        },
         difference=difference,
     )
 
@@ -132,32 +140,29 @@ def _scores(runs: Sequence[Measured], seeds: set[int]) -> dict[str, float]:
     )
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+def _others() -> list[Measure]:
+    return [each for each in reported() if each.key != "dice"]
 
 
 def markdown_table(rows: Sequence[Row], class_names: Mapping[int, str]) -> str:
     """Write rows as a Markdown table."""
     classes = [f"Dice {class_names.get(value, value)}" for value in rows[0].dice_by_class]
-    head = ["method", "seeds", "steps", "s a step", *classes, "mean Dice", "HD95 mm", "ASD mm"]
+    head = ["method", "seeds", "steps", "s a step", *classes, "mean Dice"]
+    head += [f"{each.title} {each.unit}".strip() for each in _others()]
     head.append("Dice − twin (95 % interval)")
     lines = [_line(head), _line(["---"] * len(head))]
     for row in rows:
         spread = "" if math.isnan(row.spread) else f" ± {row.spread:.3f}"
         cells = [row.name, str(row.seeds), f"{row.steps:.0f}", f"{row.step_seconds:.3f}"]
-        cells += [_number(value, 3) for value in row.dice_by_class.values()]
-        cells += [f"**{row.dice:.3f}**{spread}", _number(row.hd95, 2), _number(row.asd, 2)]
+        cells += [MEASURES["dice"].text(value) for value in row.dice_by_class.values()]
+        cells += [f"**{row.dice:.3f}**{spread}"]
+        cells += [each.text(row.others[each.key]) for each in _others()]
         lines.append(_line([*cells, _difference(row.difference)]))
     return "\n".join(lines)
 
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _difference(difference: Difference | None) -> str:
@@ -171,19 +176,7 @@ def _difference(difference: Difference | None) -> str:
 def markdown(
     measured: Sequence[Measured], class_names: Mapping[int, str], command: str, about: str
 ) -> str:
-    """Write all tables of a comparison: one for each preset and budget.
-
-    Parameters
-    ----------
-    measured : sequence of Measured
-        Runs, of any presets and budgets.
-    class_names : mapping of int to str
-        Names of the class values.
-    command : str
-        What to type to make them again.
-    about : str
-        Scans, labels and machine, in one paragraph.
-    """
+    """Write all tables of a comparison: one for each preset and budget."""
     tables: dict[str, list[Measured]] = {}
     for each in measured:
         tables.setdefault(_heading(each.settings), []).append(each)
@@ -204,7 +197,7 @@ def _sentences(rows: Sequence[Row]) -> list[str]:
     sentences = []
     for row in rows:
         if row.difference is not None:
-            sentence = row.difference.sentence(method_of(row.method).title)
+            sentence = row.difference.sentence(title_of(row.method))
             behind = row.difference.mean < -BEHIND
             sentences.append(f"{sentence} **See the notes.**" if behind else sentence)
     return sentences

@@ -9,10 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from napari_semiseg.engine.inference.maps import CaseMaps
-
-PREVIEW_KINDS = ("prediction", "uncertainty")
-"""Maps of a preview that asks for no others."""
+from napari_semiseg.engine.inference.maps import PREVIEW_KINDS, CaseMaps
 
 
 @dataclass(frozen=True)

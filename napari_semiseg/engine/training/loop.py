@@ -67,10 +67,6 @@ def train(
     ----------
     study : Study
         Open study; labels are read as they are when training starts.
-    settings : TrainingSettings
-        Method, preset, budget.
-    resume : str, optional
-        Identifier of a stopped run to continue.
 
     Yields
     ------
@@ -301,7 +297,8 @@ def _maps(
             work.method.prototypes = own if prototypes is None else prototypes
             share = next(prediction)
         except StopIteration as finished:
-            return finished.value
+            maps: CaseMaps | None = finished.value
+            return maps
         finally:
             work.method.prototypes = own
         yield Preparing(round(100 * share), 100, what)

@@ -1,9 +1,9 @@
 """What training does when memory runs out: a step that takes less, from the weights of the moment.
 
-Called by the loop for every step. The method is put together anew with a smaller plan and goes on with
-the state of the old one, as a resumed run does; the step is then tried again on the scans that it was
-to see. With several processes there is no such way back, because the others already wait within the
-step: the run ends with a clear error then, and the trial step of `memory_probe` is what prevents it.
+The method is put together anew with a smaller plan and goes on with the state of the old one, as a
+resumed run does; the step is then tried again on the scans that it was to see. With several processes
+there is no such way back, because the others already wait within the step: the run ends with a clear
+error then, and the trial step of `memory_probe` is what prevents it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ def step_within_memory(work: Work) -> Generator[Event, None, None]:
     ------
     Warned
         Before each new attempt: what is less now.
-    Progress
-        In the end.
 
     Raises
     ------

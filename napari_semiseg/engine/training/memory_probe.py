@@ -67,8 +67,6 @@ def plan_that_fits(
 
     Parameters
     ----------
-    trial : Trial
-        The method and its crops.
     plan, machine
         What was planned, for which device and in which precision.
 

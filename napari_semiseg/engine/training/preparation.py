@@ -11,20 +11,32 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 
-from napari_semiseg.engine.errors import SettingsError, TrainingError
-from napari_semiseg.engine.methods.assembly import Checkpoint, assemble, load_checkpoint
+from napari_semiseg.engine.errors import SettingsError, StudyError, TrainingError
+from napari_semiseg.engine.methods.assembly import (
+    Checkpoint,
+    assemble,
+    load_checkpoint,
+    stored_settings,
+)
 from napari_semiseg.engine.methods.contract import Method, MethodSettings
-from napari_semiseg.engine.methods.registry import method_of, settings_of
+from napari_semiseg.engine.methods.registry import (
+    available_methods,
+    method_of,
+    method_of_run,
+    settings_of,
+)
 from napari_semiseg.engine.planning.fingerprint import take_fingerprint
 from napari_semiseg.engine.planning.machine import Machine, describe_machine
-from napari_semiseg.engine.planning.plan import Plan
+from napari_semiseg.engine.planning.plan import Plan, has_field
 from napari_semiseg.engine.planning.planner import make_plan
 from napari_semiseg.engine.sampling.batches import BatchSampler
 from napari_semiseg.engine.sampling.patch_cache import CachedCase
+from napari_semiseg.engine.stored import from_stored
 from napari_semiseg.engine.study import Case, Run, Study
 from napari_semiseg.engine.training.budget import Budget
-from napari_semiseg.engine.training.events import Event, Preparing
+from napari_semiseg.engine.training.events import Event, Preparing, Warned
 from napari_semiseg.engine.training.memory_probe import Trial, plan_that_fits
 from napari_semiseg.engine.training.processes import Processes
 from napari_semiseg.engine.training.scan_reading import ScanReader
@@ -61,6 +73,8 @@ def prepare(
     basis = _basis(study, settings, resume)
     source = resume or settings.start_from
     former = None if source is None else study.runs.get(source)
+    for sentence in unknown_parts(former) if former is not None else ():
+        yield Warned(sentence)
     training, validation = _split(study, settings, former)
     processes = Processes.gather(settings, describe_machine(settings.device))
     machine = _machine_of_all(settings, processes)
@@ -106,13 +120,12 @@ class _Basis:
 
 
 def _basis(study: Study, settings: TrainingSettings, resume: str | None) -> _Basis:
-    method_settings = settings_of(method_of(settings.method), settings.method_settings)
     if resume is None:
+        method_settings = settings_of(method_of(settings.method), settings.method_settings)
         return _Basis(method_settings, None, starting_checkpoint(study, settings))
     checkpoint = _checkpoint(study, settings, resume)
     _refuse_used_budget(settings, checkpoint, resume)
-    stored = settings_of(method_of(checkpoint.method), checkpoint.settings)
-    return _Basis(stored, checkpoint, None)
+    return _Basis(stored_settings(checkpoint, resume), checkpoint, None)
 
 
 def _machine_of_all(settings: TrainingSettings, processes: Processes) -> Machine:
@@ -267,5 +280,51 @@ def _run(
 
 
 def settings_of_run(run: Run) -> TrainingSettings:
-    """Return the settings with which ``run`` was started, to resume or repeat it."""
-    return TrainingSettings.model_validate(run.settings["training"])
+    """Return the settings with which ``run`` was started, to resume or repeat it.
+
+    Those that this version does not know are left out; `unknown_parts` tells which.
+
+    Raises
+    ------
+    StudyError
+        It was recorded with a value that this version does not know.
+    """
+    recorded = {"method": run.method, **run.settings.get("training", {})}
+    unknown = _unknown_settings(run)
+    for part in ("method_settings", "plan_overrides"):
+        own = recorded.get(part, {}).items()
+        recorded[part] = {name: value for name, value in own if name not in unknown}
+    return from_stored(TrainingSettings, recorded, f"The settings of run {run.identifier}")
+
+
+def unknown_parts(run: Run) -> list[str]:
+    """Say what about a run this version does not know: its method, or some of its settings.
+
+    Returns
+    -------
+    list of str
+        Sentences; none for a run that can be repeated as it was.
+    """
+    said = []
+    try:
+        method_of_run(run.method, run.identifier)
+        settings_of_run(run)
+    except StudyError as problem:
+        said.append(str(problem))
+    unknown = _unknown_settings(run)
+    if unknown:
+        said.append(
+            f"Run {run.identifier} was recorded with settings that this version of napari-semiseg does "
+            f"not know ({', '.join(unknown)}): they are left out."
+        )
+    return said
+
+
+def _unknown_settings(run: Run) -> list[str]:
+    recorded = run.settings.get("training", {})
+    method = available_methods().get(run.method)
+    known: list[tuple[Any, type[BaseModel]]] = [(recorded, TrainingSettings)]
+    known += [] if method is None else [(recorded.get("method_settings", {}), method.Settings)]
+    unknown = [name for values, kind in known for name in values if name not in kind.model_fields]
+    overrides = recorded.get("plan_overrides", {})
+    return unknown + [name for name in overrides if not has_field(name)]

@@ -1,7 +1,4 @@
-"""One optimiser step of a run: its crops, its random numbers, and what it says of the loss.
-
-Called by the loop through `memory_backoff`.
-"""
+"""One optimiser step of a run: its crops, its random numbers, and what it says of the loss."""
 
 from __future__ import annotations
 

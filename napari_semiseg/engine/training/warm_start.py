@@ -2,7 +2,7 @@
 
 Only networks are taken over. Optimiser, schedule, budget and everything that a method remembers of
 the earlier run begin anew, for the labels are other ones now. What the weights depend on (voxel size,
-patch, intensities, network) stays as it was; what a recipe decides may change. Used by preparation.
+patch, intensities, network) stays as it was; what a recipe decides may change.
 """
 
 from __future__ import annotations
@@ -49,8 +49,6 @@ def plan_for_weights(planned: Plan, former: Plan, settings: TrainingSettings) ->
     ----------
     planned : Plan
         What would be planned without them.
-    former : Plan
-        What the weights were trained with.
     settings : TrainingSettings
         Names the run, and what the user has set by hand.
 

@@ -1,8 +1,7 @@
 """What a label file calls its classes: NRRD segments, or a JSON file beside the label.
 
 NRRD segmentations carry ``Segment0_Name`` and ``Segment0_LabelValue``; for every other format the
-names lie in NAME.json as ``{"labels": {name: value}}``, as nnU-Net writes them. Called by reading
-and writing, on any thread.
+names lie in NAME.json as ``{"labels": {name: value}}``, as nnU-Net writes them.
 """
 
 from __future__ import annotations

@@ -13,11 +13,6 @@ HEADER_BYTES = 65536
 def detached_data(path: Path) -> tuple[Path, ...]:
     """Return the files that hold the voxels of a MetaImage or NRRD header.
 
-    Parameters
-    ----------
-    path : Path
-        Any image file.
-
     Returns
     -------
     tuple of Path

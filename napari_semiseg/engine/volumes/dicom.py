@@ -1,8 +1,7 @@
 """DICOM series in: which files belong together, and whether they make an even volume.
 
 Headers and pixels are read by the GDCM reader inside SimpleITK, slice by slice, with the rescale
-applied; positions come from ImagePositionPatient alone. Called by reading and by the search for
-scans, on any thread.
+applied; positions come from ImagePositionPatient alone.
 """
 
 from __future__ import annotations
@@ -312,7 +311,7 @@ def _slice_step(slices: list[DicomSlice], positions: np.ndarray, normal: np.ndar
         return normal * SINGLE_SLICE_MM
     folder, gaps = slices[0].path.parent, np.diff(positions @ normal)
     _require_each_slice_once(slices, gaps)
-    step = (positions[-1] - positions[0]) / (len(slices) - 1)
+    step: np.ndarray = (positions[-1] - positions[0]) / (len(slices) - 1)
     even = positions[0] + np.arange(len(slices))[:, np.newaxis] * step
     furthest = np.linalg.norm(positions - even, axis=1).max()
     if max(furthest, np.abs(gaps - gaps.mean()).max()) > _tolerance(gaps):

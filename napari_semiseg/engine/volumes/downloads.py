@@ -36,8 +36,6 @@ def hippocampus_folder(
 
     Parameters
     ----------
-    progress : bool
-        Show a progress bar on standard error.
     url : str
         Where the tar archive is; its name without ``.tar`` is the folder inside it.
     checksum : str

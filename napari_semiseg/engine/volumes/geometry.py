@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from napari_semiseg.engine.errors import StudyError
+from napari_semiseg.engine.stored import from_stored
+
 MATCH_TOLERANCE_MM = 1e-3
 AXIS_ALIGNED_TOLERANCE = 1e-3
 AXIS_NAMES = ("x", "y", "z")
@@ -65,7 +68,7 @@ class NiftiForms:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in record.items()
         }
-        return cls(**values)
+        return from_stored(cls, values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +121,8 @@ class Geometry:
     def directions(self) -> np.ndarray:
         """Unit vectors (columns: x, y, z index axes) in RAS, shape (3, 3)."""
         columns = self.affine[:3, :3]
-        return columns / np.linalg.norm(columns, axis=0)
+        unit: np.ndarray = columns / np.linalg.norm(columns, axis=0)
+        return unit
 
     @property
     def is_oblique(self) -> bool:
@@ -155,20 +159,23 @@ class Geometry:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Geometry:
-        """Return the geometry that `to_dict` recorded."""
-        depth, height, width = record["shape"]
-        nifti = record.get("nifti")
-        return cls(
-            shape=(depth, height, width),
-            affine=np.array(record["affine"], dtype=np.float64),
-            nifti=None if nifti is None else NiftiForms.from_dict(nifti),
-        )
+        """Return the geometry that `to_dict` recorded.
+
+        Forms of which a field is missing cannot be written back bit for bit, and are none.
+        """
+        forms = record.get("nifti")
+        try:
+            nifti = None if forms is None else NiftiForms.from_dict(forms)
+        except StudyError:
+            nifti = None
+        return from_stored(cls, {**record, "nifti": nifti}, "The voxel grid of a scan")
 
     def _corners(self) -> np.ndarray:
         """Return the world positions of the eight corner voxels, shape (8, 3)."""
         depth, height, width = self.shape
         corners = list(product((0, width - 1), (0, height - 1), (0, depth - 1), (1,)))
-        return (np.array(corners, dtype=np.float64) @ self.affine.T)[:, :3]
+        placed: np.ndarray = (np.array(corners, dtype=np.float64) @ self.affine.T)[:, :3]
+        return placed
 
 
 def is_usable_affine(affine: np.ndarray) -> bool:
@@ -186,11 +193,6 @@ def is_usable_affine(affine: np.ndarray) -> bool:
 
 def describe_difference(label: Geometry, scan: Geometry) -> str | None:
     """Say in which property the grid of a label differs from that of its scan.
-
-    Parameters
-    ----------
-    label, scan : Geometry
-        The two grids.
 
     Returns
     -------

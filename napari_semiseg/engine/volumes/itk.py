@@ -1,24 +1,24 @@
 """NRRD and MetaImage in and out through SimpleITK, between ITK's LPS and our RAS world.
 
-Called by reading and writing, on any thread. An image's array is always copied out: a view of a
-temporary ITK image points to memory that is already gone.
+An image's array is always copied out: a view of a temporary ITK image points to memory that is
+already gone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its own customary name
 
 from napari_semiseg.engine.errors import BadScan
-from napari_semiseg.engine.volumes.formats import image_format
 from napari_semiseg.engine.volumes.geometry import Geometry, is_usable_affine
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def read_itk(path: Path) -> tuple[np.ndarray, Geometry, dict[str, str]]:
+def read_itk(path: Path, file_type: str) -> tuple[np.ndarray, Geometry, dict[str, str]]:
     """Read an NRRD or MetaImage file.
 
     Parameters
@@ -47,7 +47,7 @@ def read_itk(path: Path) -> tuple[np.ndarray, Geometry, dict[str, str]]:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[-200:]
         raise BadScan(
-            f"{path} cannot be read as {image_format(path)}, it may be truncated, damaged or "
+            f"{path} cannot be read as {file_type}, it may be truncated, damaged or "
             f"without its data file: copy or export it again ({reason})."
         ) from error
     voxels = sitk.GetArrayFromImage(image)
@@ -81,10 +81,27 @@ def itk_image(voxels: np.ndarray, geometry: Geometry) -> sitk.Image:
     return image
 
 
+def save_itk(path: Path, voxels: np.ndarray, geometry: Geometry, header: Mapping[str, str]) -> None:
+    """Write an NRRD or MetaImage file, compressed, with key/value pairs in its header.
+
+    Voxels of an ``.mhd`` file go into another one beside it.
+
+    Raises
+    ------
+    RuntimeError
+        The disk refuses.
+    """
+    image = itk_image(voxels, geometry)
+    for key, value in header.items():
+        image.SetMetaData(key, value)
+    sitk.WriteImage(image, str(path), useCompression=True)
+
+
 def ras_to_lps(affine: np.ndarray) -> np.ndarray:
     """Turn an index-to-world affine from RAS to LPS, or back: both turn x and y around."""
     # Adding zero turns the −0.0 that the change of sign makes into 0.0.
-    return LPS_TO_RAS @ affine + 0.0
+    turned: np.ndarray = LPS_TO_RAS @ affine + 0.0
+    return turned
 
 
 def _channels_first(path: Path, voxels: np.ndarray, image: sitk.Image) -> np.ndarray:

@@ -78,8 +78,6 @@ def interpolate_between_slices(
     ----------
     label : ndarray of int, shape (z, y, x)
         Class values; left as it is.
-    class_value : int
-        The class.
     axis : int
         0, 1 or 2: the slices lie along z, y or x.
     spacing : sequence of float
@@ -145,8 +143,6 @@ def fill_holes(
     ----------
     label : ndarray of int, shape (z, y, x)
         Class values; left as it is.
-    class_value : int
-        The class.
     axis : int or None
         Fill what is enclosed within each slice along z, y or x (0, 1 or 2); None fills what is
         enclosed in 3D.
@@ -227,7 +223,8 @@ def _signed_distance(mask: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray
     both = edt.edt(mask.astype(np.uint8) + 1, anisotropy=spacing, black_border=False)
     # a slice that is full has no other side: no distance is longer than its diagonal
     diagonal = float(np.linalg.norm(np.multiply(mask.shape, spacing)))
-    return np.where(mask, -1.0, 1.0) * np.minimum(both, diagonal)
+    distance: np.ndarray = np.where(mask, -1.0, 1.0) * np.minimum(both, diagonal)
+    return distance
 
 
 def _box_of(label: np.ndarray, class_value: int) -> tuple[slice, ...] | None:

@@ -3,8 +3,7 @@
 A scan, its image on the model grid and its maps are made slab by slab. Where such an array is small
 it is an ordinary one; else it is a memory-mapped file that vanishes with its last view. Pages of the
 file that were touched count as memory of the process until `release` gives them back, so whoever
-walks through an array calls it after each slab. Called by reading, sampling and inference, on any
-thread.
+walks through an array calls it after each slab.
 """
 
 from __future__ import annotations
@@ -29,13 +28,6 @@ SLAB_VOXELS = 8_000_000
 
 def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.ndarray:
     """Make an array of zeros, in memory or, when it is large, in a file that goes with the array.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Extents.
-    dtype : data type
-        Of NumPy.
 
     Returns
     -------
@@ -94,10 +86,6 @@ def slabs(shape: tuple[int, ...], axis: int = 0, numbers: int = SLAB_VOXELS) -> 
 
     Parameters
     ----------
-    shape : tuple of int
-        Extents of the array.
-    axis : int
-        The axis to cut.
     numbers : int
         Bound for one part; a part has at least one row all the same.
     """

@@ -1,7 +1,7 @@
 """NIfTI in and out through nibabel, with the header's spatial fields kept bit for bit.
 
-The index order (x, y, z[, channel]) of the file is transposed to (channel, z, y, x) and nothing
-else: no reorientation, ever. Called by reading and writing, on any thread.
+The index order (x, y, z[, channel]) of the file is transposed to (channel, z, y, x) and nothing else:
+no reorientation, ever.
 """
 
 from __future__ import annotations

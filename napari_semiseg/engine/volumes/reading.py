@@ -1,8 +1,7 @@
 """Scans and labels from disk, each on its own grid, checked before anybody works with them.
 
-Called by the study, by imports and by the command line, on any thread. Large NIfTI scans are read slab
-by slab into a temporary file, others whole into memory. Every problem of a file is one sentence with
-its path.
+Large NIfTI scans are read slab by slab into a temporary file, others whole into memory. Every problem
+of a file is one sentence with its path.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ import numpy as np
 from napari_semiseg.engine.errors import BadLabel, BadScan, GeometryMismatch, ScanMissing
 from napari_semiseg.engine.volumes.class_names import read_sidecar, segments_to_names
 from napari_semiseg.engine.volumes.dicom import read_series
-from napari_semiseg.engine.volumes.formats import READABLE, FileFormat, image_format
+from napari_semiseg.engine.volumes.formats import Image, image_format, readable
 from napari_semiseg.engine.volumes.geometry import Geometry, describe_difference
-from napari_semiseg.engine.volumes.itk import read_itk
 from napari_semiseg.engine.volumes.large_arrays import release, slabs
 from napari_semiseg.engine.volumes.scans import ScanSource
 from napari_semiseg.engine.volumes.volume import LabelVolume, Volume
@@ -122,22 +120,18 @@ def read_label(
                 "resample it onto the scan, or pick the label that was drawn on this scan."
             )
         geometry = scan
-    is_nrrd = image_format(path) is FileFormat.NRRD
-    class_names = (segments_to_names(metadata) if is_nrrd else {}) or read_sidecar(path)
+    file_type = image_format(path)
+    in_header = file_type is not None and file_type.names_classes
+    class_names = (segments_to_names(metadata) if in_header else {}) or read_sidecar(path)
     return LabelVolume(label, geometry, class_names)
 
 
-def _read_file(path: Path) -> tuple[np.ndarray, Geometry, dict[str, str]]:
+def _read_file(path: Path) -> Image:
     """Return voxels (channels, z, y, x), grid and header entries of one image file."""
-    file_format = image_format(path)
-    if file_format is None:
-        raise BadScan(f"{path} is in no readable format; export it as {READABLE}.")
-    if file_format is FileFormat.NIFTI:
-        from napari_semiseg.engine.volumes.nifti import read_nifti  # so that the desk opens sooner
-
-        voxels, geometry = read_nifti(path)
-        return voxels, geometry, {}
-    return read_itk(path)
+    file_type = image_format(path)
+    if file_type is None or file_type.read is None:
+        raise BadScan(f"{path} is in no readable format; export it as {readable()}.")
+    return file_type.read(path)
 
 
 def _read_channels(paths: tuple[Path, ...]) -> Volume:

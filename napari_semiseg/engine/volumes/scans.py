@@ -1,7 +1,6 @@
 """Scans on disk before they are read: what belongs together, and under which name.
 
-`find_scans` turns files and folders that a user picked into one `ScanSource` a scan. Called by the
-study (adding scans) and by reading; reads DICOM headers, but no voxels.
+`find_scans` turns files and folders that a user picked into one `ScanSource` a scan.
 """
 
 from __future__ import annotations
@@ -15,8 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napari_semiseg.engine.errors import BadScan, ScanMissing
+from napari_semiseg.engine.stored import from_stored
 from napari_semiseg.engine.volumes.dicom import DicomSlice, group_series, read_slices
-from napari_semiseg.engine.volumes.formats import READABLE, image_format, image_stem, image_suffix
+from napari_semiseg.engine.volumes.formats import image_format, image_stem, image_suffix, readable
 
 CHANNEL_FILE = re.compile(r"(?P<name>.+)_(?P<channel>\d{4})")
 MOST_CHANNEL_FILES = 8
@@ -57,7 +57,7 @@ class ScanSource:
         """Return the source that `to_dict` recorded, seen from the folder ``relative_to``."""
         start = os.path.realpath(relative_to)
         paths = tuple(Path(os.path.normpath(os.path.join(start, path))) for path in record["paths"])
-        return cls(name=record["name"], paths=paths, kind=record["kind"])
+        return from_stored(cls, {**record, "paths": paths}, "The place of a scan")
 
 
 def find_scans(paths: Sequence[str | Path]) -> list[ScanSource]:
@@ -90,7 +90,7 @@ def find_scans(paths: Sequence[str | Path]) -> list[ScanSource]:
         found_images, found_slices = _search(path)
         if not found_images and not found_slices:
             what = "holds no scans" if path.is_dir() else "is not a readable image"
-            raise BadScan(f"{path} {what}; scans are {READABLE} files.")
+            raise BadScan(f"{path} {what}; scans are {readable()} files.")
         images += [image for image in found_images if image not in images]
         # A copy of a slice in another folder is still the same slice.
         slices |= {dicom.instance: dicom for dicom in found_slices if dicom.instance not in slices}

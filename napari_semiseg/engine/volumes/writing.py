@@ -1,7 +1,7 @@
 """Labels and maps to disk, on the native grid of their scan, whole or not at all.
 
-A file is written beside its place and moved there when it is complete, so that a full disk or a
-crash leaves the old one. Called by exports of the study and by the command line, on any thread.
+A file is written beside its place and moved there when it is complete, so that a full disk or a crash
+leaves the old one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 - its own customary name
 
 from napari_semiseg.engine.errors import BadLabel, GeometryMismatch, StudyError
 from napari_semiseg.engine.volumes.class_names import (
@@ -20,9 +19,15 @@ from napari_semiseg.engine.volumes.class_names import (
     sidecar_path,
     sidecar_text,
 )
-from napari_semiseg.engine.volumes.formats import WRITABLE, FileFormat, image_format, image_suffix
+from napari_semiseg.engine.volumes.formats import (
+    FileType,
+    Writer,
+    image_format,
+    image_suffix,
+    in_words,
+    writable_endings,
+)
 from napari_semiseg.engine.volumes.geometry import Geometry
-from napari_semiseg.engine.volumes.itk import itk_image
 
 LARGEST_CLASS_VALUE = int(np.iinfo(np.uint16).max)
 
@@ -38,7 +43,7 @@ def write_label(
     Parameters
     ----------
     path : str or Path
-        Where to write; the ending decides the format: .nii.gz, .nii, .nrrd, .mha or .mhd.
+        Where to write; the ending, one of `writable_endings`, decides the format.
     voxels : ndarray of integers or bool, shape (z, y, x)
         Class values; stored as uint8, or as uint16 where one is above 255.
     geometry : Geometry
@@ -57,18 +62,17 @@ def write_label(
         The format is unknown, or the disk refuses (read-only, full); an old file stays as it was.
     """
     path = Path(path)
-    file_format = _writable_format(path)
+    file_type, write = _type_to_write(path)
     label = _smallest_label_type(path, np.asarray(voxels))
     _check_shape(path, label.shape, geometry)
-    if file_format is FileFormat.NRRD:
-        segments = names_to_segments(class_names or {})
-        _replace_files(path, _writer(label, geometry, file_format, segments), {})
-        return
+    header: dict[str, str] = {}
     texts: dict[str, str] = {}
-    if class_names is not None:
+    if file_type.names_classes:
+        header = names_to_segments(class_names or {})
+    elif class_names is not None:
         sidecar = sidecar_path(path)
         texts[sidecar.name] = sidecar_text(sidecar, class_names)
-    _replace_files(path, _writer(label, geometry, file_format, {}), texts)
+    _replace_files(path, lambda target: write(target, label, geometry, header), texts)
 
 
 def write_map(path: str | Path, voxels: np.ndarray, geometry: Geometry) -> None:
@@ -77,11 +81,9 @@ def write_map(path: str | Path, voxels: np.ndarray, geometry: Geometry) -> None:
     Parameters
     ----------
     path : str or Path
-        Where to write; the ending decides the format: .nii.gz, .nii, .nrrd, .mha or .mhd.
+        Where to write; the ending, one of `writable_endings`, decides the format.
     voxels : ndarray, shape (z, y, x) or (channels, z, y, x)
         The map; NIfTI files get channels as the last of four dimensions.
-    geometry : Geometry
-        Grid of the scan.
 
     Raises
     ------
@@ -91,17 +93,18 @@ def write_map(path: str | Path, voxels: np.ndarray, geometry: Geometry) -> None:
         The format is unknown, or the disk refuses (read-only, full); an old file stays as it was.
     """
     path = Path(path)
-    file_format = _writable_format(path)
+    _, write = _type_to_write(path)
     values = np.asarray(voxels, dtype=np.float32)
     _check_shape(path, values.shape[1:] if values.ndim == 4 else values.shape, geometry)
-    _replace_files(path, _writer(values, geometry, file_format, {}), {})
+    _replace_files(path, lambda target: write(target, values, geometry, {}), {})
 
 
-def _writable_format(path: Path) -> FileFormat:
-    file_format = image_format(path)
-    if file_format is None or image_suffix(path) == ".nhdr":
-        raise StudyError(f"{path} cannot be written: give it a name that ends with {WRITABLE}.")
-    return file_format
+def _type_to_write(path: Path) -> tuple[FileType, Writer]:
+    file_type = image_format(path)
+    if file_type is None or file_type.write is None or image_suffix(path) in file_type.read_only:
+        endings = in_words(writable_endings())
+        raise StudyError(f"{path} cannot be written: give it a name that ends with {endings}.")
+    return file_type, file_type.write
 
 
 def _smallest_label_type(path: Path, voxels: np.ndarray) -> np.ndarray:
@@ -126,25 +129,6 @@ def _check_shape(path: Path, shape: tuple[int, ...], geometry: Geometry) -> None
             f"{path} was not written: its shape is {shape} and the scan's is {geometry.shape} "
             "(z, y, x); use voxels on the grid of the scan."
         )
-
-
-def _writer(
-    voxels: np.ndarray, geometry: Geometry, file_format: FileFormat, metadata: Mapping[str, str]
-) -> Callable[[Path], None]:
-    """Return what writes the image to a given path, in the format of the final name."""
-
-    def write_nifti(target: Path) -> None:
-        from napari_semiseg.engine.volumes.nifti import save_nifti  # so that the desk opens sooner
-
-        save_nifti(target, voxels, geometry)
-
-    def write_itk(target: Path) -> None:
-        image = itk_image(voxels, geometry)
-        for key, value in metadata.items():
-            image.SetMetaData(key, value)
-        sitk.WriteImage(image, str(target), useCompression=True)
-
-    return write_nifti if file_format is FileFormat.NIFTI else write_itk
 
 
 def _replace_files(path: Path, write: Callable[[Path], None], texts: Mapping[str, str]) -> None:

@@ -151,19 +151,7 @@ class BoxPlot(QWidget):
     def show_groups(
         self, groups: Sequence[BoxGroup], heading: str, digits: int, unit: str = ""
     ) -> None:
-        """Show the scores of runs.
-
-        Parameters
-        ----------
-        groups : sequence of BoxGroup
-            The runs, from left to right.
-        heading : str
-            What the scores are, for the axis.
-        digits : int
-            After the decimal point, for what a dot tells.
-        unit : str
-            Of the scores.
-        """
+        """Show the scores of runs."""
         self._groups, self._digits, self._unit = tuple(groups), digits, unit
         self._dots = [
             _Dot(case, number, number + _place(case), float(value))

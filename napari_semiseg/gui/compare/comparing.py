@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_semiseg.engine.evaluation.scores import Measure, score
+from napari_semiseg.engine.evaluation.metrics import score
 from napari_semiseg.gui.compare import figures, pairs
 from napari_semiseg.gui.compare.figures import LETTERS, Column, Comparison
 from napari_semiseg.gui.compare.layers import comparison_cells
@@ -34,7 +34,7 @@ class ComparingRuns:
         The figures, as they were read last; None before that.
     yardstick : str or None
         Run that the others are compared with; None compares each with its supervised twin.
-    measure : Measure
+    measure : str
         What the box plot shows.
     structure : int or None
         Class value that is looked at alone; None takes all together.
@@ -68,7 +68,7 @@ class ComparingRuns:
     def _reset(self) -> None:
         self.comparison: Comparison | None = None
         self.yardstick: str | None = None
-        self.measure: Measure = "dice"
+        self.measure = "dice"
         self.structure: int | None = None
         self.pair: Pair | None = None
         self.waiting = ""
@@ -117,7 +117,7 @@ class ComparingRuns:
 
     # figures
 
-    def show_measure(self, measure: Measure) -> None:
+    def show_measure(self, measure: str) -> None:
         """Choose what the box plot shows."""
         self.measure = measure
         self.changed.emit()

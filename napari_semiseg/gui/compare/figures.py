@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from napari_semiseg.engine.errors import SemisegError
-from napari_semiseg.engine.evaluation.metrics import CaseMetrics, mean_of
+from napari_semiseg.engine.errors import SemisegError, StudyError
+from napari_semiseg.engine.evaluation.measures import compared
+from napari_semiseg.engine.evaluation.metrics import CaseMetrics, mean_of, mean_score, score
 from napari_semiseg.engine.evaluation.recorded import recorded_metrics
-from napari_semiseg.engine.evaluation.scores import MEASURES, Measure, mean_score, score
 from napari_semiseg.engine.evaluation.verdict import compare_with_twin
 from napari_semiseg.engine.study import Case, Run, Study
 
@@ -100,7 +98,7 @@ class Column:
     letter: str
     figures: RunFigures
     metrics: dict[str, CaseMetrics]
-    means: dict[tuple[Measure, int | None], float | None]
+    means: dict[tuple[str, int | None], float | None]
     verdict: str
 
 
@@ -143,17 +141,11 @@ def compare_runs(study: Study, chosen: Sequence[str] | None, yardstick: str | No
 
     Parameters
     ----------
-    study : Study
-        Open study.
     chosen : sequence of str or None
         Identifiers, as many as there are `LETTERS` at most; None takes the newest run that can be
         compared with its supervised twin, else the two newest that were measured.
     yardstick : str or None
         Identifier of the run to compare with; None compares each with its supervised twin.
-
-    Returns
-    -------
-    Comparison
     """
     held_out = [case for case in study.held_out_cases() if case.is_reference]
     runs = study.runs.all()
@@ -171,7 +163,7 @@ def compare_runs(study: Study, chosen: Sequence[str] | None, yardstick: str | No
     to_measure = [
         name
         for name in dict.fromkeys(needed)
-        if name in figures and figures[name].missing and figures[name].why_not is None
+        if name in figures and figures[name].missing and _can_be_measured(figures[name])
     ]
     return Comparison(
         tuple(figures.values()),
@@ -185,8 +177,8 @@ def compare_runs(study: Study, chosen: Sequence[str] | None, yardstick: str | No
 def _column(letter: str, figures: RunFigures, shared: Sequence[str], verdict: str) -> Column:
     metrics = {case: figures.metrics[case] for case in shared if case in figures.metrics}
     means = {
-        (measure, value): mean_score(metrics.values(), measure, value)
-        for measure in MEASURES
+        (measure.key, value): mean_score(metrics.values(), measure.key, value)
+        for measure in compared()
         for value in figures.dice
     }
     return Column(letter, figures, metrics, means, verdict)
@@ -195,6 +187,8 @@ def _column(letter: str, figures: RunFigures, shared: Sequence[str], verdict: st
 def _figures(
     study: Study, run: Run, held_out: Sequence[Case], twins: dict[str, str | None]
 ) -> RunFigures:
+    from napari_semiseg.engine.methods.registry import title_of
+
     learnt_from = set(run.learnt_from)
     cases = [case for case in held_out if case.name not in learnt_from]
     recorded = recorded_metrics(study, run, cases)
@@ -204,7 +198,7 @@ def _figures(
     )
     return RunFigures(
         run,
-        _title(run),
+        title_of(run.method),
         recorded.current,
         tuple(case.name for case in cases if case.name not in recorded.current),
         recorded.outdated,
@@ -212,25 +206,30 @@ def _figures(
         tuple(case.name for case in cases if case.name in set(run.unlabelled)),
         twins.get(run.identifier),
         {value: mean_score(recorded.current.values(), "dice", value) for value in values},
-        _why_not(run),
+        _why_not(run, bool(recorded.current)),
     )
 
 
-def _why_not(run: Run) -> str | None:
+def _can_be_measured(figures: RunFigures) -> bool:
+    from napari_semiseg.engine.methods.registry import available_methods
+
+    return figures.why_not is None and figures.run.method in available_methods()
+
+
+def _why_not(run: Run, measured: bool) -> str | None:
+    from napari_semiseg.engine.methods.registry import method_of_run
+
     if run.status == "running":
         return "This run is still training: it can be measured when it has ended."
     if run.status == "failed":
         return "This run ended with a problem, so it is not measured."
     if not run.has_checkpoint:
         return "This run has nothing to measure: it ended before its network was saved."
+    try:
+        method_of_run(run.method, run.identifier)
+    except StudyError as problem:
+        return None if measured else str(problem)
     return None
-
-
-def _title(run: Run) -> str:
-    from napari_semiseg.engine.methods.registry import available_methods
-
-    method = available_methods().get(run.method)
-    return run.method if method is None else method.title
 
 
 def _twins(runs: Sequence[Run]) -> dict[str, str | None]:
@@ -263,7 +262,7 @@ def terms_of(run: Run) -> TrainingSettings | None:
 
     try:
         return settings_of_run(run)
-    except (KeyError, ValidationError):
+    except SemisegError:
         return None
 
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from napari_semiseg.engine.inference.maps import MAPS
 from napari_semiseg.engine.study import ClassInfo
 from napari_semiseg.gui.compare.figures import LETTERS
 from napari_semiseg.gui.compare.pairs import Pair
 from napari_semiseg.gui.viewer.colours import (
-    MAP_LOOKS,
     PREDICTION_OPACITY,
     class_features,
     map_colormap,
@@ -41,14 +41,10 @@ def comparison_cells(
 
     Parameters
     ----------
-    pair : Pair
-        What the runs predict.
     letters : sequence of int
         Number of each run's letter and colour.
     names : sequence of str
         What each run is called.
-    classes : sequence of ClassInfo
-        Classes of the study.
     disagreement : bool
         Whether the differences show.
     side_by_side : bool
@@ -89,7 +85,7 @@ def _outlines(
 
 
 def _differences(pair: Pair, letters: Sequence[str], classes: Sequence[ClassInfo]) -> LayerData:
-    look, geometry = MAP_LOOKS["disagreement"], pair.case.geometry
+    look, geometry = MAPS["disagreement"], pair.case.geometry
     value = pair.differences.structure
     structure = next((item.name for item in classes if item.value == value), "")
     of = f" · {structure}" if structure else ""

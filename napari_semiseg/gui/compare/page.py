@@ -22,7 +22,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_semiseg.engine.evaluation.scores import MEASURES, score
+from napari_semiseg.engine.evaluation.measures import MEASURES, compared
+from napari_semiseg.engine.evaluation.metrics import score
 from napari_semiseg.gui.compare.box_plot import BoxGroup, BoxPlot
 from napari_semiseg.gui.compare.figures import LETTERS, Column
 from napari_semiseg.gui.compare.layers import RUN_COLOURS
@@ -60,10 +61,6 @@ class ComparePage(QWidget):
 
     Parameters
     ----------
-    open_study : OpenStudy
-        The study whose runs are compared.
-    comparing : ComparingRuns
-        The comparison.
     is_training : callable
         Whether a run is being trained.
     """
@@ -117,8 +114,8 @@ class ComparePage(QWidget):
             "Save table…", "Write the figures as Markdown and CSV.", self._ask_where_to_save
         )
         self.measure = _combo("Box plots of", "The measure that the box plots show.")
-        for key, info in MEASURES.items():
-            self.measure.addItem(info.heading, key)
+        for info in compared():
+            self.measure.addItem(info.heading, info.key)
         self.measure.activated.connect(
             lambda row: self._comparing.show_measure(self.measure.itemData(row))
         )

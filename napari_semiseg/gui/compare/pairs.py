@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_semiseg.engine.errors import SemisegError, StudyError
 from napari_semiseg.engine.evaluation.comparison_files import (
     ComparedRun,
     comparison_csv,
@@ -71,25 +72,26 @@ class Pair:
 def measure_runs(study: Study, runs: Sequence[str]) -> Generator[JobStep, None, int]:
     """Measure runs on the held-out cases and record the figures.
 
-    Yields
+    Raises
     ------
-    JobStep
-        Progress.
-
-    Returns
-    -------
-    int
-        Number of runs measured.
+    StudyError
+        After all others are measured: some cannot be, each told in a sentence.
     """
     from napari_semiseg.engine.evaluation.held_out import CaseEvaluated, evaluate
 
+    problems = []
     for index, run in enumerate(runs):
         yield JobStep(index / len(runs), f"loading {run}")
-        for event in evaluate(study, run):
-            if not isinstance(event, CaseEvaluated):
-                done = (event.index + event.share) / event.total
-                detail = f"{run}, scan {event.index + 1} of {event.total}"
-                yield JobStep((index + done) / len(runs), detail)
+        try:
+            for event in evaluate(study, run):
+                if not isinstance(event, CaseEvaluated):
+                    done = (event.index + event.share) / event.total
+                    detail = f"{run}, scan {event.index + 1} of {event.total}"
+                    yield JobStep((index + done) / len(runs), detail)
+        except SemisegError as problem:
+            problems.append(str(problem))
+    if problems:
+        raise StudyError(" ".join(problems))
     return len(runs)
 
 
@@ -102,23 +104,8 @@ def read_pair(
 
     Parameters
     ----------
-    study : Study
-        Open study.
-    name : str
-        Name of the case.
-    runs : tuple of str
-        Identifiers.
     structure : int or None
         Class value whose differences are wanted; None compares all.
-
-    Yields
-    ------
-    JobStep
-        Progress of predicting.
-
-    Returns
-    -------
-    Pair
     """
     first = yield from _prediction(study, study.runs.get(runs[0]), name)
     second = yield from _prediction(study, study.runs.get(runs[1]), name)
@@ -150,8 +137,6 @@ def differences_of(
 
     Parameters
     ----------
-    case : Case
-        The scan.
     predictions : tuple of ndarray
         (z, y, x) class values.
     structure : int or None
@@ -171,22 +156,7 @@ def differences_of(
 
 
 def save_comparison(study: Study, comparison: Comparison, path: Path) -> tuple[Path, Path]:
-    """Write the table of a comparison as Markdown and as CSV.
-
-    Parameters
-    ----------
-    study : Study
-        Open study.
-    comparison : Comparison
-        What to write.
-    path : Path
-        Where, with either suffix or none.
-
-    Returns
-    -------
-    tuple of Path
-        The Markdown file and the CSV file.
-    """
+    """Write the table of a comparison as Markdown and as CSV."""
     columns = comparison.measured
     names = {info.value: info.name for info in study.classes}
     runs = [
@@ -211,7 +181,10 @@ def _by_method(columns: Sequence[Column], names: dict[int, str]) -> str:
     for column in columns:
         run, terms = column.figures.run, terms_of(column.figures.run)
         if terms is not None:
-            progress = load_checkpoint(run.folder).progress
+            try:
+                progress = load_checkpoint(run.folder).progress
+            except StudyError:  # of another format: the figures stand in the other table
+                continue
             steps, seconds = int(progress["step"]), float(progress["seconds"])
             measured.append(Measured(terms, run.identifier, steps, seconds, column.metrics))
     about = "Means over seeds; differences are to the supervised twins in the table."

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_semiseg.engine.evaluation.scores import MEASURES, Measure
+from napari_semiseg.engine.evaluation.measures import MEASURES, compared
 from napari_semiseg.engine.study import ClassInfo
 from napari_semiseg.gui.compare.figures import LETTERS, Column, Comparison, RunFigures
 from napari_semiseg.gui.compare.layers import RUN_COLOURS
@@ -32,7 +32,6 @@ LIST_ROWS = 6
 COLUMN_WIDTH = 48
 FITTING_COLUMNS = 4
 TOO_MANY = f"No more than {len(LETTERS)} runs can be compared at once: untick one first."
-_BY_STRUCTURE: tuple[Measure, ...] = ("hd95", "asd", "volume_percent", "volume_ml")
 
 
 class RunList(QTableWidget):
@@ -71,8 +70,6 @@ class RunList(QTableWidget):
 
         Parameters
         ----------
-        comparison : Comparison or None
-            The runs, and those that are compared.
         classes : sequence of ClassInfo
             Classes of the study, for what a run's line tells when it is pointed at.
         """
@@ -174,16 +171,14 @@ class FigureTable(QTableWidget):
 
         Parameters
         ----------
-        columns : sequence of Column
-            The runs.
         classes : sequence of ClassInfo
             Classes of the study; each has a row for its Dice.
         structure : int or None
             Class value whose distances and volumes show; None shows the means over the classes.
         """
-        rows: list[tuple[str, Measure, int | None]] = [("Dice, mean", "dice", None)]
+        rows: list[tuple[str, str, int | None]] = [("Dice, mean", "dice", None)]
         rows += [(f"Dice, {info.name}", "dice", info.value) for info in classes]
-        rows += [(MEASURES[key].heading, key, structure) for key in _BY_STRUCTURE]
+        rows += [(each.heading, each.key, structure) for each in compared() if each.key != "dice"]
         self.setRowCount(len(rows))
         self.setColumnCount(len(columns))
         self.setVerticalHeaderLabels([title for title, _, _ in rows])
@@ -205,7 +200,7 @@ class FigureTable(QTableWidget):
         self,
         row: int,
         title: str,
-        measure: Measure,
+        measure: str,
         structure: int | None,
         columns: Sequence[Column],
     ) -> None:

@@ -41,25 +41,13 @@ NO_LAYERS: list[tuple[None]] = [(None,)]
 
 
 def get_scan_reader(path: Paths) -> Reader | None:
-    """Return a reader for image files and DICOM files, or None where one of them is neither.
-
-    Parameters
-    ----------
-    path : str, Path or sequence of them
-        What the user opens.
-    """
+    """Return a reader for image files and DICOM files, or None where one of them is neither."""
     is_ours = all(image_suffix(item) is not None or _is_dicom(item) for item in _as_paths(path))
     return read_scans if is_ours else None
 
 
 def get_folder_reader(path: Paths) -> Reader | None:
-    """Return a reader for studies and DICOM folders, or None for any other folder.
-
-    Parameters
-    ----------
-    path : str, Path or sequence of them
-        What the user opens.
-    """
+    """Return a reader for studies and DICOM folders, or None for any other folder."""
     folders = _as_paths(path)
     if len(folders) == 1 and folders[0].suffix == STUDY_SUFFIX:
         return read_study
@@ -130,11 +118,6 @@ def read_study(path: Paths) -> list[LayerData] | list[tuple[None]]:
 
 def open_dock(study: Path | None = None) -> bool:
     """Open the dock in the current viewer, on a study where one is given.
-
-    Parameters
-    ----------
-    study : Path or None
-        Folder of the study to open in it.
 
     Returns
     -------

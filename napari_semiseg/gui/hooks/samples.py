@@ -129,12 +129,8 @@ def labelled_scan(
 
     Parameters
     ----------
-    name : str
-        Name of the case.
     image, label : Path
         Files of the scan and of the label on its grid.
-    classes : tuple of ClassInfo
-        What the values of the label mean.
     """
     volume = read_volume(image)
     voxels = read_label(label, scan=volume.geometry).voxels

@@ -22,17 +22,12 @@ def write_labels(path: str, data: Any, attributes: Mapping[str, Any]) -> list[st
     Parameters
     ----------
     path : str
-        Where to write; the ending decides the format: .nii.gz, .nii, .nrrd, .mha or .mhd.
+        Where to write; the ending, one of `volumes.formats.writable_endings`, decides the format.
     data : array, shape (z, y, x)
         Class values.
     attributes : mapping
         The layer's attributes as napari gives them; ``metadata["semiseg"]["geometry"]`` is the grid
         and ``features`` the names of the classes.
-
-    Returns
-    -------
-    list of str
-        The path that was written.
 
     Raises
     ------

@@ -202,7 +202,7 @@ class LabelPage(QWidget):
             self._listed = listed
             self.case.clear()
             for name, state in listed:
-                self.case.addItem(self._icons[state], name)
+                self.case.addItem(self._icons.get(state) or state_icon(state), name)
         self.case.setCurrentIndex(self.case.findText(shown) if shown else -1)
         self.case.setPlaceholderText("Choose a scan" if cases else "No scans yet")
         self.case.blockSignals(False)

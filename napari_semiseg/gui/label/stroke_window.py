@@ -143,7 +143,7 @@ class StrokeWindow:
 
 def _reach(layer: Labels, event: Any) -> Region:
     """Return the box of voxels that a stroke which begins here can change."""
-    everything = (slice(None),) * layer.ndim
+    everything: Region = (slice(None),) * layer.ndim
     in_depth = layer.n_edit_dimensions == layer.ndim
     if len(event.dims_displayed) != 2 or (in_depth and str(layer.mode) == "fill"):
         return everything

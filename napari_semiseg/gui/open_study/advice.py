@@ -124,8 +124,6 @@ def next_step(records: Snapshot, page: str, training: bool) -> str:
 
     Parameters
     ----------
-    records : Snapshot
-        The records of the open study.
     page : str
         One of `PAGES`.
     training : bool

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QThreadPool
 
+from napari_semiseg.engine.drained import Drained
 from napari_semiseg.gui.open_study.task import Failed, Succeeded, Task, TaskWorker, sentence_for
 
 if TYPE_CHECKING:
@@ -42,16 +43,17 @@ class _Errand(Task):
 
     def _until_cancelled(self, values: Any) -> Generator[Any, None, Any]:
         """Yield the values of a generator and return its result; None when cancelled."""
+        steps = Drained(values)
         try:
-            while not self.cancelled.is_set():
-                try:
-                    value = next(values)
-                except StopIteration as end:
-                    return end.value
+            if self.cancelled.is_set():
+                return None
+            for value in steps:
                 yield value
+                if self.cancelled.is_set():
+                    return None
         finally:
             values.close()
-        return None
+        return steps.result
 
 
 class BackgroundWork:
@@ -59,8 +61,6 @@ class BackgroundWork:
 
     Parameters
     ----------
-    errand : _Errand
-        The work.
     done, failed, progress : callable
         As for `run_in_background`.
     """
@@ -120,19 +120,12 @@ def run_in_background(
     ----------
     work : callable
         A function, or a function that returns a generator; touches neither viewer nor widgets.
-    *arguments
-        What to call it with.
     done : callable
         Called with what the work returns.
     failed : callable
         Called with one sentence in place of ``done`` where the work raised.
     progress : callable, optional
         Called with every value that the generator yields.
-
-    Returns
-    -------
-    BackgroundWork
-        To cancel it.
     """
     errand = _Errand(work, arguments)
     handle = BackgroundWork(errand, done, failed, progress)

@@ -236,12 +236,8 @@ class OpenStudy:
 
         Parameters
         ----------
-        title : str
-            What is done, for the run strip.
         work : callable
             Generator function that yields `JobStep` and other values.
-        *arguments
-            What to call it with.
         done : callable
             Called with what it returned.
         progress : callable, optional

@@ -17,16 +17,9 @@ from qtpy.QtWidgets import QMenu, QPushButton
 from napari_semiseg.gui.widgets.controls import allow, describe
 
 if TYPE_CHECKING:
-    from napari_semiseg.engine.methods.contract import NativeMap
+    from napari_semiseg.engine.methods.native_maps import NativeMap
 
 TITLE = "&More maps"
-EXPLANATIONS = {
-    "classes": "An answer of its own, filled in the colours of the classes.",
-    "share": "Bright where it is high.",
-    "distance": "Pink below 0 (inside), green above.",
-    "similarity": "Yellow where it is alike, violet where it is not.",
-}
-"""What a map of each look shows."""
 
 
 class MoreMaps(QPushButton):
@@ -58,10 +51,6 @@ class MoreMaps(QPushButton):
 
         Parameters
         ----------
-        maps : mapping of str to NativeMap
-            What can be shown, by kind.
-        wanted : collection of str
-            Kinds that show.
         reason : str or None
             Why there are none; None where there are some.
         """
@@ -79,7 +68,7 @@ class MoreMaps(QPushButton):
     def _action(self, kind: str, description: NativeMap) -> QAction:
         action = QAction(description.title.replace("&", "&&"), self._menu)
         action.setCheckable(True)
-        action.setToolTip(EXPLANATIONS[description.look])
+        action.setToolTip(description.drawn.explanation)
         # triggered, not toggled: only what the user does is told
         action.triggered.connect(partial(self.chosen.emit, kind))
         return action

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from napari_semiseg.engine.inference.maps import MAPS
 from napari_semiseg.engine.study import ClassInfo
 from napari_semiseg.gui.open_study.advice import why_not_accept, why_not_predict
 from napari_semiseg.gui.review.more_maps import MoreMaps
@@ -43,15 +44,7 @@ if TYPE_CHECKING:
     from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
     from napari_semiseg.gui.viewer.slices_on_show import SlicesOnShow
 
-MAPS = (
-    ("prediction", "Prediction", "What the program marks, as outlines."),
-    ("uncertainty", "Unsure here", "Bright where the program is unsure."),
-    ("signed_distance", "Distance", "Millimetres to the border of a class, negative inside."),
-    ("similarity", "Similarity", "How much each voxel looks like a class in your labels."),
-    ("disagreement", "Disagreement", "Bright where two answers of the method differ."),
-)
 NO_MAP = "The scan on the screen has no such map."
-ONE_ANSWER = "The run gives one answer for this scan, and nothing to compare it with."
 NO_OWN_MAPS = "The run has no maps of its method's own for this scan."
 
 
@@ -106,9 +99,9 @@ class ReviewPage(QWidget):
 
     def _make_maps(self) -> None:
         self.maps: dict[str, QCheckBox] = {}
-        for kind, title, tooltip in MAPS:
-            box = QCheckBox(title)
-            describe(box, f"Show {title.lower()}", tooltip)
+        for kind, item in MAPS.items():
+            box = QCheckBox(item.box)
+            describe(box, f"Show {item.box.lower()}", item.explanation)
             box.setChecked(kind in self._maps.wanted_kinds)
             box.toggled.connect(lambda wanted, kind=kind: self._maps.show_kind(kind, wanted))
             self.maps[kind] = box
@@ -258,8 +251,8 @@ class ReviewPage(QWidget):
         there, wanted = self._maps.kinds(), self._maps.wanted_kinds
         for kind, box in self.maps.items():
             check(box, kind in wanted)
-            missing = ONE_ANSWER if kind == "disagreement" and self._has_prediction() else NO_MAP
-            allow(box, None if kind in there else missing)
+            missing = MAPS[kind].missing if self._has_prediction() else ""
+            allow(box, None if kind in there else missing or NO_MAP)
         own = {kind: item for kind, item in self._maps.own_maps.items() if kind in there}
         missing = NO_OWN_MAPS if self._has_prediction() else NO_MAP
         self.more_maps.offer(own, wanted, None if own else missing)

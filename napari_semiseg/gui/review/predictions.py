@@ -39,8 +39,6 @@ def predict_cases(
 
     Parameters
     ----------
-    study : Study
-        Open study.
     run : str or None
         Identifier; None takes the newest that can predict.
     cases : sequence of str or None
@@ -50,11 +48,6 @@ def predict_cases(
     ------
     JobStep or Unsure
         Progress, and one `Unsure` for each case that is done.
-
-    Returns
-    -------
-    int
-        Number of cases predicted.
     """
     from napari_semiseg.engine.inference.prediction import CasePredicted, predict
 

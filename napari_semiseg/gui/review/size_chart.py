@@ -126,15 +126,7 @@ class SizeChart(QWidget):
         self._draw()
 
     def show_profile(self, profile: SizeProfile | None, classes: Sequence[ClassInfo]) -> None:
-        """Show the sizes of a scan, or with None that there are none.
-
-        Parameters
-        ----------
-        profile : SizeProfile or None
-            What to show.
-        classes : sequence of ClassInfo
-            Classes of the study, for names and colours.
-        """
+        """Show the sizes of a scan, or with None that there are none."""
         chosen = self.structure.currentData()
         self._profile, self._classes = profile, {info.value: info for info in classes}
         self._slice = None
@@ -221,7 +213,8 @@ class SizeChart(QWidget):
 
     def _verdicts(self) -> np.ndarray:
         assert self._profile is not None
-        return self._profile.verdicts[self._row]
+        row: np.ndarray = self._profile.verdicts[self._row]
+        return row
 
     def _choose(self, index: int) -> None:
         self.show_slice(index)

@@ -58,15 +58,6 @@ def has_true_sizes(case: Case) -> bool:
 def measure_sizes(study: Study, run: str, name: str) -> Generator[float | None, None, SizeProfile]:
     """Measure the sizes in a scan with the model of a run.
 
-    Parameters
-    ----------
-    study : Study
-        Open study.
-    run : str
-        Identifier.
-    name : str
-        Name of the case.
-
     Yields
     ------
     float or None
@@ -240,7 +231,7 @@ class ScanSizes:
 
     def _viewer_axis(self, axis: int) -> int:
         """Return the viewer's number of an axis of the scan: layers of the user may have more."""
-        return self._dims.ndim - 3 + axis
+        return int(self._dims.ndim) - 3 + axis
 
     def _on_view(self) -> None:
         if self._open.study is not None:  # else the page may be gone

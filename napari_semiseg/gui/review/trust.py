@@ -32,8 +32,6 @@ def judge_predictions(
 
     Parameters
     ----------
-    study : Study
-        Open study.
     cases : sequence of str
         Names of predicted cases; those without a stored prediction are passed over.
 

@@ -29,15 +29,7 @@ NOTHING = "In no slice of this view is the program unsure."
 
 
 def measure_slices(maps: CaseMaps, classes: int) -> dict[int, np.ndarray]:
-    """Return how much area of each slice is probably wrong, in mm², by axis 0, 1 and 2.
-
-    Parameters
-    ----------
-    maps : CaseMaps
-        With an uncertainty or a disagreement.
-    classes : int
-        Number of classes with the background.
-    """
+    """Return how much area of each slice is probably wrong, in mm², by axis 0, 1 and 2."""
     from napari_semiseg.engine.review.slices import slice_needs
 
     spacing = maps.geometry.spacing

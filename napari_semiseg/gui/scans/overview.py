@@ -126,13 +126,6 @@ def _records_of(case: Case) -> tuple[Any, ...]:
 def look_at_scans(study: Study, names: Sequence[str]) -> Iterator[list[CaseOverview]]:
     """Look at cases on a worker's thread.
 
-    Parameters
-    ----------
-    study : Study
-        Open study.
-    names : sequence of str
-        Names of cases.
-
     Yields
     ------
     list of CaseOverview

@@ -25,7 +25,7 @@ from napari_semiseg.engine.study import CaseState, ClassInfo
 from napari_semiseg.engine.study.creation import SUFFIX
 from napari_semiseg.gui.open_study.advice import plural
 from napari_semiseg.gui.scans.class_editor import ClassEditor
-from napari_semiseg.gui.scans.scan_mending import SCANS, ScanMending
+from napari_semiseg.gui.scans.scan_mending import ScanMending, dialog_filter
 from napari_semiseg.gui.widgets.case_columns import CaseRow
 from napari_semiseg.gui.widgets.case_table import CaseTable, state_icon
 from napari_semiseg.gui.widgets.controls import (
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from napari_semiseg.gui.scans.overview import Overview
     from napari_semiseg.gui.scans.scans import Scans
     from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
-
-LABELS = "Labels (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd);;All files (*)"
 
 
 class StudyPage(DropPage):
@@ -301,7 +299,7 @@ class StudyPage(DropPage):
             self._scans.remove(name)
 
     def _ask_files(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(self, "Add scans", "", SCANS)
+        paths, _ = QFileDialog.getOpenFileNames(self, "Add scans", "", dialog_filter())
         self._scans.add(paths)
 
     def _ask_folder(self) -> None:
@@ -310,7 +308,7 @@ class StudyPage(DropPage):
             self._scans.add([path])
 
     def _ask_labels(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(self, "Import labels", "", LABELS)
+        paths, _ = QFileDialog.getOpenFileNames(self, "Import labels", "", dialog_filter(True))
         self._scans.import_labels(paths)
 
     def takes(self, paths: list[Path]) -> bool:

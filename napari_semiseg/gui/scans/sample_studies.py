@@ -26,8 +26,6 @@ def create_sample_study(
 
     Parameters
     ----------
-    path : str or Path
-        The folder to make.
     labelled, held_out : int
         Number of scans with a finished label that training learns from, and that are locked.
 
@@ -35,11 +33,6 @@ def create_sample_study(
     ------
     JobStep
         One for each scan.
-
-    Returns
-    -------
-    tuple of Study and Snapshot
-        The open study.
     """
     from napari_semiseg import sample_data
 
@@ -56,10 +49,6 @@ def create_hippocampus_study(
 
     Parameters
     ----------
-    path : str or Path
-        The folder to make.
-    scans : int
-        Number of scans.
     labelled, held_out : int
         As for `create_sample_study`.
 
@@ -67,11 +56,6 @@ def create_hippocampus_study(
     ------
     JobStep
         How far the download is, and one for each scan.
-
-    Returns
-    -------
-    tuple of Study and Snapshot
-        The open study.
 
     Raises
     ------
@@ -106,11 +90,6 @@ def download_steps(shares: Generator[float, None, Path]) -> Generator[JobStep, N
     ----------
     shares : generator
         As `fetch_hippocampus` returns it; closed with this one.
-
-    Returns
-    -------
-    Path
-        What the download returned.
     """
     downloading = Drained(shares)
     for share in downloading:

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
+from napari_semiseg.engine.volumes.formats import patterns
 from napari_semiseg.gui.widgets.controls import allow, button, caption
 
 if TYPE_CHECKING:
     from napari_semiseg.gui.open_study.open_study import OpenStudy
     from napari_semiseg.gui.scans.overview import Overview
 
-SCANS = "Scans (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm);;All files (*)"
+
+def dialog_filter(labels_only: bool = False) -> str:
+    """Return what a dialog of Qt offers to open: the files that can be read, or any."""
+    title = "Labels" if labels_only else "Scans"
+    return f"{title} ({' '.join(patterns(labels_only))});;All files (*)"
 
 
 class ScanMending(QWidget):
@@ -51,15 +56,7 @@ class ScanMending(QWidget):
         self.hide()
 
     def show_case(self, name: str | None, busy: str | None) -> None:
-        """Show what is wrong with a scan.
-
-        Parameters
-        ----------
-        name : str or None
-            Name of the selected case.
-        busy : str or None
-            Why nothing can be changed at the moment.
-        """
+        """Show what is wrong with a scan."""
         overview = None if name is None else self._overview.cases.get(name)
         findings = () if overview is None else overview.findings
         self.sentence.setText("\n".join(finding.sentence for finding in findings))
@@ -74,7 +71,7 @@ class ScanMending(QWidget):
         allow(self.locate_folder, busy)
 
     def _ask_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Where is the scan now?", "", SCANS)
+        path, _ = QFileDialog.getOpenFileName(self, "Where is the scan now?", "", dialog_filter())
         if path:
             self._overview.locate(path)
 

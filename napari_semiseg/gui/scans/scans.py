@@ -148,18 +148,6 @@ def add_scans(study: Study, paths: Sequence[str | Path]) -> Generator[JobStep, N
 def locate_scans(study: Study, place: str | Path) -> Generator[JobStep, None, tuple[int, int]]:
     """Find scans that moved, and those that lie beside one that is found.
 
-    Parameters
-    ----------
-    study : Study
-        Open study.
-    place : str or Path
-        A folder, or the file of one scan.
-
-    Yields
-    ------
-    JobStep
-        Where it looks.
-
     Returns
     -------
     tuple of int

@@ -62,8 +62,6 @@ class StudyMenu(QPushButton):
     ----------
     open_study : OpenStudy
         The study of which it shows the name.
-    scans : Scans
-        Makes studies and exports labels.
     recent : RecentStudies
         The studies that were opened last.
     """

@@ -30,10 +30,6 @@ class WelcomePage(DropPage):
 
     Parameters
     ----------
-    open_study : OpenStudy
-        Opens what is chosen.
-    scans : Scans
-        Makes new studies.
     recent : RecentStudies
         The studies that were opened last.
     """

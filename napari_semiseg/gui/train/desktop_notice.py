@@ -23,13 +23,6 @@ def in_background(widget: QWidget) -> bool:
 def notify(widget: QWidget, title: str, sentence: str) -> bool:
     """Tell something on the desktop, if the program is in the background.
 
-    Parameters
-    ----------
-    widget : QWidget
-        Whose window asks for attention.
-    title, sentence : str
-        What to tell.
-
     Returns
     -------
     bool

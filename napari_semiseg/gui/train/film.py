@@ -71,23 +71,15 @@ def pack(maps: CaseMaps, step: int) -> PastPreview:
 
 
 def unpack(snapshot: PastPreview) -> CaseMaps:
-    """Return the maps of a snapshot; those that it does not keep are None."""
+    """Return the maps of a snapshot; those that it does not keep are missing."""
     from napari_semiseg.engine.inference.maps import CaseMaps
 
     shape = snapshot.geometry.shape
-    uncertainty = None
+    shared = {"prediction": _loosened(snapshot.prediction, shape)}
     if snapshot.uncertainty is not None:
-        uncertainty = _loosened(snapshot.uncertainty, shape).astype(np.float32) / LEVELS
-    return CaseMaps(
-        case=snapshot.case,
-        geometry=snapshot.geometry,
-        prediction=_loosened(snapshot.prediction, shape),
-        uncertainty=uncertainty,
-        uncertainty_source=snapshot.source,
-        signed_distance=None,
-        similarity=None,
-        seconds=0.0,
-    )
+        levels = _loosened(snapshot.uncertainty, shape)
+        shared["uncertainty"] = levels.astype(np.float32) / LEVELS
+    return CaseMaps(snapshot.case, snapshot.geometry, shared, uncertainty_source=snapshot.source)
 
 
 class Film:
@@ -97,8 +89,6 @@ class Film:
     ----------
     most_a_case : int
         Snapshots of one case, at least 2.
-    most_bytes : int
-        Of all snapshots together.
     """
 
     def __init__(self, most_a_case: int = MOST_A_CASE, most_bytes: int = MOST_BYTES) -> None:

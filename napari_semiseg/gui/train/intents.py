@@ -99,8 +99,6 @@ def pace_of(
     ----------
     runs : sequence of Run
         Oldest first; the newest that fits counts.
-    methods : mapping of str to type of Method
-        For the costs of their steps.
     key, preset : str
         The method and its recipe; runs with another recipe do not count.
     device : str
@@ -155,8 +153,6 @@ def forecast(minutes: float, pace: Pace | None, validated: bool) -> str:
 
     Parameters
     ----------
-    minutes : float
-        Of training.
     pace : Pace or None
         None while it is not known.
     validated : bool

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_semiseg.engine.training.events import PREVIEW_KINDS
+from napari_semiseg.engine.inference.maps import MAPS, PREVIEW_KINDS
 from napari_semiseg.gui.open_study.latest import Latest
 from napari_semiseg.gui.train.film import Film, PastPreview, pack, unpack
 
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
     from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
 
-LIVE_KINDS = ("prediction", "uncertainty", "signed_distance", "similarity")
-"""Maps that can refresh while a run trains; the first two always come."""
+
+def live_kinds() -> tuple[str, ...]:
+    """Return the maps that can refresh while a run trains."""
+    return tuple(kind for kind, item in MAPS.items() if item.live)
 
 
 class LiveMaps:
@@ -30,7 +32,7 @@ class LiveMaps:
     Attributes
     ----------
     kinds : tuple of str
-        Maps that previews have, of `LIVE_KINDS`.
+        Maps that previews have, of `live_kinds`.
     film : Film
         Past previews of the run.
     place : int or None
@@ -71,7 +73,7 @@ class LiveMaps:
         """Have maps of a kind in previews and show them, or neither."""
         chosen = {*self.kinds, kind} if wanted else {*self.kinds} - {kind}
         # prediction and uncertainty come anyway; they are only hidden
-        self.kinds = tuple(k for k in LIVE_KINDS if k in chosen or k in PREVIEW_KINDS)
+        self.kinds = tuple(k for k in live_kinds() if k in chosen or k in PREVIEW_KINDS)
         self._maps.show_kind(kind, wanted)
         self.kinds_changed.emit()
         self.changed.emit()

@@ -11,24 +11,14 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QSlider, QVBoxLayout, QWidget
 
+from napari_semiseg.engine.inference.maps import MAPS
+from napari_semiseg.gui.train.live_maps import live_kinds
 from napari_semiseg.gui.widgets.controls import allow, button, caption, check, describe, heading
 
 if TYPE_CHECKING:
     from napari_semiseg.gui.train.training import TrainingDesk
     from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
     from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
-
-KINDS = (
-    ("prediction", "Prediction", "Where the network draws the structures now."),
-    ("uncertainty", "Unsure", "Bright where the network is unsure."),
-    ("signed_distance", "Distance", "Distance to the border in mm, negative inside."),
-    (
-        "similarity",
-        "Similarity",
-        "How much each voxel looks like the structure in your labels; from a few labelled scans, "
-        "measured anew every half minute, so that maps come a little more rarely.",
-    ),
-)
 
 
 class LiveView(QWidget):
@@ -40,7 +30,7 @@ class LiveView(QWidget):
         self._training = training
         self._live = training.live
         self.title = heading("Live on the screen")
-        self.kinds = {kind: self._toggle(kind, title, tip) for kind, title, tip in KINDS}
+        self.kinds = {kind: self._toggle(kind) for kind in live_kinds()}
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setPageStep(1)
         describe(
@@ -57,12 +47,13 @@ class LiveView(QWidget):
             signal.connect(self.refresh)
         self.refresh()
 
-    def _toggle(self, kind: str, title: str, tip: str) -> QPushButton:
-        made = QPushButton(title)
+    def _toggle(self, kind: str) -> QPushButton:
+        title = MAPS[kind].title
+        made = QPushButton(title.capitalize())
         made.setCheckable(True)
         made.setMinimumWidth(30)
         made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        describe(made, f"Live {title.lower()}", tip)
+        describe(made, f"Live {title}", MAPS[kind].live)
         made.clicked.connect(partial(self._live.ask_for, kind))
         return made
 

@@ -189,9 +189,9 @@ class MethodChooser(QWidget):
         self._mark_chosen()
 
     def _add_shelf(self, shelf: Shelf) -> None:
-        group = QTreeWidgetItem([shelf.title])
+        group = QTreeWidgetItem([shelf.idea.title])
         group.setFlags(Qt.ItemFlag.ItemIsEnabled)  # a heading cannot be chosen
-        group.setToolTip(0, shelf.idea)
+        group.setToolTip(0, shelf.idea.sentence)
         font = group.font(0)
         font.setBold(True)
         group.setFont(0, font)

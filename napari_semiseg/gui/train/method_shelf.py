@@ -6,15 +6,21 @@ of another package, and one that is new, finds its place without being named her
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
+
+from napari_semiseg.engine.inference.maps import MAPS
+from napari_semiseg.engine.methods.ideas import FOR_COMPARISONS, IDEAS, Idea
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.methods.contract import Method
 
-FOR_COMPARISONS = "For comparisons only"
-OTHERS = "Other methods"
+RECOMMENDED = Idea(
+    "Good to start with",
+    "None is best on every study: train “Supervised only” as well and compare.",
+)
 
 
 @dataclass(frozen=True)
@@ -23,65 +29,14 @@ class Shelf:
 
     Attributes
     ----------
-    title, idea : str
-        In a clinician's words.
+    idea : Idea
+        What it is.
     keys : tuple of str
         Of the methods.
     """
 
-    title: str
-    idea: str
+    idea: Idea
     keys: tuple[str, ...]
-
-
-RECOMMENDED = Shelf(
-    "Good to start with",
-    "None is best on every study: train “Supervised only” as well and compare.",
-    ("supervised", "ua-mt", "fixmatch", "mc-net-plus"),
-)
-
-IDEAS = (
-    Shelf(
-        "Labelled scans only",
-        "Leaves the unlabelled scans alone; shows what they are worth.",
-        ("supervised",),
-    ),
-    Shelf(
-        "A steadier copy teaches",
-        "Unlabelled scans must get the answer of an averaged copy of the network.",
-        ("mean-teacher", "ua-mt", "duwm", "tcsm"),
-    ),
-    Shelf(
-        "The same answer twice",
-        "However an unlabelled scan is disturbed or turned, the answer must stay the same.",
-        ("pi-model", "temporal-ensembling", "ict", "tcse", "urpc"),
-    ),
-    Shelf(
-        "Borders and shapes",
-        "The network also learns how far voxels are from the border, and both must agree.",
-        ("dtc", "dtml", "ug-mcl", "sassnet"),
-    ),
-    Shelf(
-        "Networks that teach each other",
-        "Several networks, or several parts of one, must come to agree.",
-        ("cps", "mc-net-plus", "umct", "reciprocal"),
-    ),
-    Shelf(
-        "Learning from its own labels",
-        "What the network is sure of in unlabelled scans, it takes for a label.",
-        ("self-training", "fixmatch", "unimatch", "bcp", "entropy-minimisation"),
-    ),
-    Shelf(
-        "A critic",
-        "A second network judges whether an answer looks drawn by hand.",
-        ("dan", "asdnet"),
-    ),
-    Shelf(
-        "How structures look, how large they are",
-        "Appearance or size learnt from labelled scans must hold in unlabelled ones.",
-        ("cpcl", "curriculum"),
-    ),
-)
 
 
 def shelves(methods: Mapping[str, type[Method]], wanted: str = "") -> list[Shelf]:
@@ -89,43 +44,42 @@ def shelves(methods: Mapping[str, type[Method]], wanted: str = "") -> list[Shelf
 
     Parameters
     ----------
-    methods : mapping of str to type of Method
-        All that can be chosen.
     wanted : str
         Words to look for; empty finds all, and then the recommended few come first.
     """
-    usable = {key: method for key, method in methods.items() if not for_comparisons(method)}
-    known = {key for shelf in IDEAS for key in shelf.keys}
-    found = [*([] if wanted.strip() else [RECOMMENDED]), *IDEAS]
-    found.append(
-        Shelf(OTHERS, "Methods of other packages.", tuple(k for k in usable if k not in known))
-    )
-    found.append(
-        Shelf(
-            FOR_COMPARISONS,
-            "They are told what nobody knows of a new scan: upper bounds, not for use.",
-            tuple(key for key in methods if key not in usable),
-        )
-    )
-    chosen = [
-        Shelf(
-            shelf.title,
-            shelf.idea,
-            tuple(
-                key for key in shelf.keys if key in methods and matches(methods[key], wanted, shelf)
-            ),
-        )
-        for shelf in found
-    ]
-    return [shelf for shelf in chosen if shelf.keys]
+
+    def shelf(idea: Idea, belongs: Callable[[type[Method]], bool]) -> Shelf:
+        hits = [
+            key for key, each in methods.items() if belongs(each) and matches(each, wanted, idea)
+        ]
+        return Shelf(idea, tuple(hits))
+
+    ideas = dict.fromkeys((*IDEAS, *map(idea_of, methods.values())))
+    found = [] if wanted.strip() else [shelf(RECOMMENDED, _is_recommended)]
+    for idea in sorted(ideas, key=lambda idea: idea == FOR_COMPARISONS):  # those come last
+        found.append(shelf(idea, partial(_has_idea, idea)))
+    return [each for each in found if each.keys]
 
 
-def matches(method: type[Method], wanted: str, shelf: Shelf) -> bool:
+def _has_idea(idea: Idea, method: type[Method]) -> bool:
+    return idea_of(method) == idea
+
+
+def _is_recommended(method: type[Method]) -> bool:
+    return bool(vars(method).get("good_to_start_with"))
+
+
+def idea_of(method: type[Method]) -> Idea:
+    """Return the idea under which a method is found."""
+    return FOR_COMPARISONS if for_comparisons(method) else method.idea
+
+
+def matches(method: type[Method], wanted: str, idea: Idea) -> bool:
     """Tell whether all words of a search are somewhere in what is known of a method."""
     text = " ".join(
         (method.key, method.title, method.summary, str(method.paper), *own_maps(method))
     )
-    text = f"{text} {shelf.title} {shelf.idea}".casefold()
+    text = f"{text} {idea.title} {idea.sentence}".casefold()
     return all(word in text for word in wanted.casefold().split())
 
 
@@ -144,7 +98,7 @@ def cost_in_words(method: type[Method]) -> str:
 
 def maps_in_words(method: type[Method]) -> str:
     """Return which maps a method shows."""
-    every = "prediction, where it is unsure, distance to the border, similarity"
+    every = ", ".join(item.box.lower() for item in MAPS.values() if item.of_every_method)
     own = own_maps(method)
     return f"{every}. Of its own: {'; '.join(own)}." if own else f"{every}."
 

@@ -30,14 +30,10 @@ def facts_of(progress: TrainingProgress, state: str, memory: str, now: datetime)
 
     Parameters
     ----------
-    progress : TrainingProgress
-        The run.
     state : str
         `TrainingDesk.state`.
     memory : str
         From `memory_in_use`.
-    now : datetime
-        Local time.
     """
     if progress.outcome:
         steps = f" after {progress.step:,} steps" if progress.step else ""

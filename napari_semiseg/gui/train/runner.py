@@ -164,7 +164,7 @@ class TrainingWorker(QObject):
         super().__init__(parent)
         self._state: TrainingState = "idle"
         self._task: _Training | None = None
-        self._guard: weakref.finalize | None = None
+        self._guard: weakref.finalize[..., Any] | None = None
 
     @property
     def state(self) -> TrainingState:
@@ -185,12 +185,6 @@ class TrainingWorker(QObject):
         ----------
         study_path : str or Path
             Folder of the study; the thread opens it for itself.
-        settings : TrainingSettings
-            What to train.
-        resume : str or None
-            Identifier of a stopped run to continue.
-        shown_case : str or None
-            Case to preview.
         trainer : callable, optional
             In place of `napari_semiseg.engine.training.loop.train`, with the same signature.
 

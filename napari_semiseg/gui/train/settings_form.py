@@ -118,8 +118,6 @@ def field_widget(name: str, info: FieldInfo) -> Any:
 
     Parameters
     ----------
-    name : str
-        Name of the field.
     info : FieldInfo
         Its type, default and range. Types other than numbers, text, yes or no and choices are
         edited as JSON.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_semiseg.engine.errors import SemisegError
 from napari_semiseg.engine.study.runs.learnt_from import label_snapshot_hash
 from napari_semiseg.engine.training.events import (
     Event,
@@ -148,15 +149,7 @@ class TrainingDesk:
     # verbs
 
     def start(self, settings: TrainingSettings, resume: str | None = None) -> None:
-        """Save what was painted, then train.
-
-        Parameters
-        ----------
-        settings : TrainingSettings
-            What to train.
-        resume : str or None
-            Identifier of a stopped run to continue.
-        """
+        """Save what was painted, then train."""
         study = self._open.study
         if study is None or self.active:
             return
@@ -184,30 +177,32 @@ class TrainingDesk:
     def continue_stopped(self) -> None:
         """Go on with the newest run, which was stopped."""
         run = self._open.records.unfinished_run
-        if run is not None:
-            from napari_semiseg.engine.training.preparation import settings_of_run
-
-            self.start(settings_of_run(run), run.identifier)
+        settings = None if run is None else self._settings_of(run)
+        if run is not None and settings is not None:
+            self.start(settings, run.identifier)
 
     def learn_on(self, run: Run, minutes: float, seed: int = 0, device: str = "auto") -> None:
         """Train anew with the networks and settings of an earlier run, on the labels of now.
 
         Parameters
         ----------
-        run : Run
-            The earlier run.
         minutes : float
             How long.
-        seed : int
-            Of the new run.
-        device : str
-            Where to train.
         """
-        from napari_semiseg.engine.training.preparation import settings_of_run
-
+        settings = self._settings_of(run)
         new = {"start_from": run.identifier, "minutes": minutes, "steps": None}
         new |= {"seed": seed, "device": device}
-        self.start(settings_of_run(run).model_copy(update=new))
+        if settings is not None:
+            self.start(settings.model_copy(update=new))
+
+    def _settings_of(self, run: Run) -> TrainingSettings | None:
+        from napari_semiseg.engine.training.preparation import settings_of_run
+
+        try:
+            return settings_of_run(run)
+        except SemisegError as problem:
+            self._open.tell_problem(str(problem))
+            return None
 
     def knows_all_labels(self, run: Run) -> bool:
         """Tell whether a run has learnt from the very labels of now."""

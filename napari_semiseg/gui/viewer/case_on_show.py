@@ -96,8 +96,6 @@ class CaseOnShow:
 
         Parameters
         ----------
-        name : str
-            Name of the case.
         then : callable, optional
             Called when it is on the screen.
         maps_follow : bool

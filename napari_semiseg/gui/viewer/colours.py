@@ -7,8 +7,7 @@ thread; napari is imported only where a colour table is built.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from napari_semiseg.engine.study import ClassInfo
 if TYPE_CHECKING:
     from napari.utils.colormaps import Colormap, DirectLabelColormap
 
-    from napari_semiseg.engine.methods.contract import NativeMap
+    from napari_semiseg.engine.methods.native_maps import NativeMap
 
 SCAN_PERCENTILES = (0.5, 99.5)
 """Grey levels outside these percentiles of the voxels are shown black or white."""
@@ -38,59 +37,7 @@ PALE_FROM = 0.85
 """Share of a colour table above which its colours are as pale as bright tissue, so left out."""
 
 
-@dataclass(frozen=True)
-class MapLook:
-    """How a map of real numbers is drawn.
-
-    Attributes
-    ----------
-    title : str
-        What a clinician calls it.
-    colormap : str
-        A colour table that napari knows.
-    limits : tuple of float
-        The values at the two ends of the colour table.
-    unit : str
-        Of the values; empty where they have none.
-    clear : bool
-        Whether low values are transparent, so that the scan shows where there is nothing to see.
-    visible : bool
-        Whether it shows from the start.
-    """
-
-    title: str
-    colormap: str
-    limits: tuple[float, float]
-    unit: str = ""
-    clear: bool = False
-    visible: bool = False
-
-
-MAP_LOOKS: dict[str, MapLook] = {
-    "uncertainty": MapLook("unsure", "magma", (0.0, 1.0), clear=True, visible=True),
-    "disagreement": MapLook("disagreement", "inferno", (0.0, 1.0), clear=True),
-    "signed_distance": MapLook("distance", "PiYG", (-10.0, 10.0), "mm"),
-    "similarity": MapLook("similarity", "viridis", (-1.0, 1.0)),
-}
-"""The maps of real numbers that every method may have, by their kinds (``MAP_KINDS``)."""
-
-
-def look_of(description: NativeMap) -> MapLook:
-    """Return how a map of a method's own is drawn; not for the look ``"classes"``.
-
-    Parameters
-    ----------
-    description : NativeMap
-        What the map shows.
-    """
-    title, limit, unit = description.title, description.limit, description.unit
-    if description.look == "share":
-        return MapLook(title, "magma", (0.0, limit), unit, clear=True)
-    colormap = "PiYG" if description.look == "distance" else "viridis"
-    return MapLook(title, colormap, (-limit, limit), unit)
-
-
-def map_colormap(look: MapLook) -> Colormap:
+def map_colormap(description: NativeMap) -> Colormap:
     """Return the colour table of a map.
 
     A clear one is transparent at its low end and stops before the pale colours of its table, so that
@@ -99,23 +46,17 @@ def map_colormap(look: MapLook) -> Colormap:
     """
     from napari.utils.colormaps import Colormap, ensure_colormap
 
-    known = ensure_colormap(look.colormap)
-    if not look.clear:
+    known = ensure_colormap(description.colours)
+    if not description.drawn.clear:
         return known
     share = np.linspace(0, 1, 256)
     colours = np.array(known.map(share * PALE_FROM))
     colours[:, 3] = np.minimum(1.0, share / CLEAR_BELOW)
-    return Colormap(colours, name=f"{look.colormap}, clear at 0")
+    return Colormap(colours, name=f"{description.colours}, clear at 0")
 
 
 def class_colormap(classes: Iterable[ClassInfo]) -> DirectLabelColormap:
-    """Return the colour table of a study's classes; background and unknown values are transparent.
-
-    Parameters
-    ----------
-    classes : iterable of ClassInfo
-        Classes of the study.
-    """
+    """Return the colour table of a study's classes; background and unknown values are transparent."""
     from napari.utils.colormaps import DirectLabelColormap
 
     colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
@@ -123,13 +64,8 @@ def class_colormap(classes: Iterable[ClassInfo]) -> DirectLabelColormap:
     return DirectLabelColormap(color_dict=colours)
 
 
-def class_features(classes: Iterable[ClassInfo]) -> dict[str, list]:
+def class_features(classes: Iterable[ClassInfo]) -> dict[str, list[Any]]:
     """Return the feature table by which napari's status bar names the class under the pointer.
-
-    Parameters
-    ----------
-    classes : iterable of ClassInfo
-        Classes of the study.
 
     Returns
     -------

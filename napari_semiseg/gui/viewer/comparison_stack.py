@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_semiseg.gui.viewer.colours import PREDICTION_CONTOUR
-from napari_semiseg.gui.viewer.layer_data import TAG, LayerData
+from napari_semiseg.gui.viewer.layer_data import TAG, LayerData, is_outlined
 from napari_semiseg.gui.viewer.layer_stack import LayerStack
 from napari_semiseg.gui.viewer.split_view import SplitView, copy_for_view
 from napari_semiseg.gui.viewer.turns import Later, Turns
@@ -26,8 +26,6 @@ class ComparisonStack:
 
     Parameters
     ----------
-    stack : LayerStack
-        The layers of the viewer.
     split : SplitView
         The canvas, which can be divided.
     later : callable
@@ -113,7 +111,7 @@ class ComparisonStack:
         with self._stack.active_kept():  # else a stroke would go into the wrong layer
             layer = self._stack.add(data)
         layer.editable = False
-        if layer.metadata[TAG]["kind"] == "prediction":
+        if is_outlined(layer.metadata[TAG]["kind"]):
             layer.contour = PREDICTION_CONTOUR
         self._layers.append(layer)
 

@@ -13,23 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_semiseg.engine.inference.maps import MAPS
 from napari_semiseg.engine.study import ClassInfo
 from napari_semiseg.engine.volumes import Geometry, Volume
 from napari_semiseg.gui.viewer.colours import (
     LABEL_OPACITY,
-    MAP_LOOKS,
     MAP_OPACITY,
     PREDICTION_OPACITY,
-    MapLook,
     class_colormap,
     class_features,
     grey_limits,
-    look_of,
     map_colormap,
 )
 
 if TYPE_CHECKING:
-    from napari_semiseg.engine.inference.maps import CaseMaps, NativeArray
+    from napari_semiseg.engine.inference.maps import CaseMaps
+    from napari_semiseg.engine.methods.native_maps import NativeMap
 
 LayerData = tuple[np.ndarray, dict[str, Any], str]
 """What napari calls a layer data tuple: array (z, y, x), keyword arguments, layer type."""
@@ -66,8 +65,6 @@ def tag(kind: str, case: str, geometry: Geometry, **more: Any) -> dict[str, Any]
     ----------
     kind : str
         ``"scan"``, ``"label"`` or one of the map kinds.
-    case : str
-        Name of the case.
     geometry : Geometry
         Grid of the scan; kept as a dict that `Geometry.from_dict` takes.
     **more
@@ -91,8 +88,6 @@ def scan_layers(name: str, volume: Volume) -> list[LayerData]:
     ----------
     name : str
         Name of the case; the channels of a scan with several add theirs.
-    volume : Volume
-        The scan.
     """
     several = len(volume.voxels) > 1
     return [
@@ -122,14 +117,8 @@ def label_layer(
 
     Parameters
     ----------
-    name : str
-        Name of the case.
     voxels : ndarray, shape (z, y, x), or None
         Class values; copied, so that painting never writes into it. None starts an empty label.
-    geometry : Geometry
-        Grid of the scan.
-    classes : sequence of ClassInfo
-        Classes of the study.
     """
     label = np.zeros(geometry.shape, np.uint8) if voxels is None else np.array(voxels)
     return (
@@ -163,46 +152,24 @@ def map_layers(
     Yields
     ------
     tuple of str and LayerData
-        The keys are the kinds: those of the method's own maps, ``"similarity"``,
-        ``"signed_distance"``, ``"disagreement"``, ``"uncertainty"`` and ``"prediction"``. A map with
-        a channel for each class has a layer for each, with the key ``"KIND:VALUE"``, but none for
-        the background; such maps are left out where the run knew another number of classes.
+        The keys are those of `CaseMaps`: the method's own lie lowest, and of the others those that
+        hide what is under them. A map with a channel for each class has a layer for each, with the key
+        ``"KEY:VALUE"``, but none for the background; such maps are left out where the run knew another
+        number of classes.
     """
     build = _LayerBuilder(maps, classes, origin)
-    for key, own in maps.native.items():
-        yield from _own_layers(build, key, own)
-    if maps.similarity is not None:
-        # channel 0 is background, which is no class of a study
-        yield from build.one_a_class("similarity", MAP_LOOKS["similarity"], maps.similarity[1:])
-    if maps.signed_distance is not None:
-        look = MAP_LOOKS["signed_distance"]
-        yield from build.one_a_class("signed_distance", look, maps.signed_distance)
-    if maps.disagreement is not None:
-        look = MAP_LOOKS["disagreement"]
-        yield "disagreement", build.numbers("disagreement", look, maps.disagreement)
-    if maps.uncertainty is not None:
-        source, look = maps.uncertainty_source, MAP_LOOKS["uncertainty"]
-        layer = build.numbers("uncertainty", look, maps.uncertainty, source, source=source)
-        yield "uncertainty", layer
-    layer = build.class_values("prediction", "prediction", maps.prediction, PREDICTION_OPACITY)
-    yield "prediction", layer
+    for own in maps.native.values():
+        yield from build.layers(own.description, own.array, native=asdict(own.description))
+    there = [item for key, item in reversed(MAPS.items()) if key in maps.shared]
+    for item in sorted(there, key=lambda item: (item.look == "classes", item.drawn.clear)):
+        source = maps.uncertainty_source if item.sourced else ""
+        details = {"source": source} if item.sourced else {}
+        yield from build.layers(item, maps.shared[item.key], source, **details)
 
 
-def _own_layers(
-    build: _LayerBuilder, key: str, own: NativeArray
-) -> Iterator[tuple[str, LayerData]]:
-    """Return the layers of a map that only one method makes; they are hidden at first."""
-    description, record = own.description, asdict(own.description)
-    if description.look == "classes":
-        title = description.title
-        layer = build.class_values(key, title, own.array, LABEL_OPACITY, native=record)
-        voxels, arguments, kind = layer
-        yield key, (voxels, {**arguments, "visible": False}, kind)
-    elif description.channels == "one":
-        yield key, build.numbers(key, look_of(description), own.array, native=record)
-    else:
-        foreground = own.array[1:] if description.channels == "classes" else own.array
-        yield from build.one_a_class(key, look_of(description), foreground, native=record)
+def is_outlined(kind: str) -> bool:
+    """Tell whether a map shows classes as outlines, which set them apart from the filled label."""
+    return kind in MAPS and MAPS[kind].outlined
 
 
 @dataclass(frozen=True)
@@ -213,44 +180,51 @@ class _LayerBuilder:
     classes: Sequence[ClassInfo]
     origin: Mapping[str, Any]
 
-    def class_values(
-        self, kind: str, name: str, voxels: np.ndarray, opacity: float, **details: Any
+    def layers(
+        self, item: NativeMap, voxels: np.ndarray, source: str = "", **details: Any
+    ) -> Iterator[tuple[str, LayerData]]:
+        """Return the layer of a map, or those of its classes, each with its key."""
+        if item.look == "classes":
+            yield item.key, self._class_values(item, voxels, details)
+        elif item.channels == "one":
+            yield item.key, self._numbers(item, voxels, source, details)
+        else:
+            stack = voxels[1:] if item.channels == "classes" else voxels
+            if len(stack) != len(self.classes):
+                return  # classes were added after the run: nobody knows which channel is which
+            for each, channel in zip(self.classes, stack, strict=True):
+                own = {**details, "class": each.value}
+                yield f"{item.key}:{each.value}", self._numbers(item, channel, each.name, own)
+
+    def _class_values(
+        self, item: NativeMap, voxels: np.ndarray, details: Mapping[str, Any]
     ) -> LayerData:
         """Return class values (z, y, x) in the colours of the classes."""
         arguments = {
-            "name": name,
-            "opacity": opacity,
+            "name": item.title,
+            "opacity": PREDICTION_OPACITY if is_outlined(item.key) else LABEL_OPACITY,
             "colormap": class_colormap(self.classes),
             "features": class_features(self.classes),
-            **self._place(kind, details),
+            "visible": getattr(item, "from_the_start", False),
+            **self._place(item.key, details),
         }
         return voxels, arguments, "labels"
 
-    def numbers(
-        self, kind: str, look: MapLook, voxels: np.ndarray, detail: str = "", **details: Any
+    def _numbers(
+        self, item: NativeMap, voxels: np.ndarray, detail: str, details: Mapping[str, Any]
     ) -> LayerData:
         """Return real numbers (z, y, x) in the colours of their look."""
-        name = f"{look.title} · {detail}" if detail else look.title
+        name = f"{item.title} · {detail}" if detail else item.title
         arguments = {
-            "name": f"{name} ({look.unit})" if look.unit else name,
-            "colormap": map_colormap(look),
-            "contrast_limits": look.limits,
+            "name": f"{name} ({item.unit})" if item.unit else name,
+            "colormap": map_colormap(item),
+            "contrast_limits": item.limits,
             "blending": "translucent",
             "opacity": MAP_OPACITY,
-            "visible": look.visible,
-            **self._place(kind, details),
+            "visible": getattr(item, "from_the_start", False),
+            **self._place(item.key, details),
         }
         return voxels, arguments, "image"
-
-    def one_a_class(
-        self, kind: str, look: MapLook, stack: np.ndarray, **details: Any
-    ) -> Iterator[tuple[str, LayerData]]:
-        """Return one layer for each class from a stack (foreground classes, z, y, x)."""
-        if len(stack) != len(self.classes):
-            return  # classes were added after the run: nobody knows which channel is which
-        for item, voxels in zip(self.classes, stack, strict=True):
-            own = {**details, "class": item.value}
-            yield f"{kind}:{item.value}", self.numbers(kind, look, voxels, item.name, **own)
 
     def _place(self, kind: str, details: Mapping[str, Any]) -> dict[str, Any]:
         record = {**self.origin, **details}

@@ -77,20 +77,7 @@ class LayerStack:
         return [layer for layer in self._layers if layer.visible]
 
     def add(self, data: LayerData, below: Layer | None = None) -> Any:
-        """Add a layer on top, or directly under another.
-
-        Parameters
-        ----------
-        data : LayerData
-            What to make it of.
-        below : napari.layers.Layer, optional
-            A layer of the list.
-
-        Returns
-        -------
-        napari.layers.Layer
-            The layer.
-        """
+        """Add a layer on top, or directly under another."""
         from napari.layers import Layer
 
         layer = Layer.create(*data)

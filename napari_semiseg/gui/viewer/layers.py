@@ -45,8 +45,6 @@ class CaseLayers:
 
     Parameters
     ----------
-    viewer : napari.components.ViewerModel
-        The viewer to show cases in.
     later : callable
         Has the next of several layers shown; by default when the event loop comes round.
 
@@ -132,9 +130,7 @@ class CaseLayers:
         Returns
         -------
         dict
-            Keys as in `layer_data.map_layers`: ``"prediction"``, ``"uncertainty"``,
-            ``"disagreement"``, ``"signed_distance:1"``, ``"similarity:1"``, with one entry for each
-            class value, and those of the method's own maps.
+            Keys as in `layer_data.map_layers`, such as ``"prediction"`` and ``"signed_distance:1"``.
         """
         return self._maps.shown
 
@@ -147,13 +143,6 @@ class CaseLayers:
         """Bring a scan alone onto a screen that has none; `show_case` is to follow a turn later.
 
         The first layers of a viewer take napari long: scan and label at once would be felt.
-
-        Parameters
-        ----------
-        name : str
-            Name of the case.
-        volume : Volume
-            Its scan.
 
         Returns
         -------
@@ -177,14 +166,8 @@ class CaseLayers:
 
         Parameters
         ----------
-        case : Case
-            The case.
-        volume : Volume
-            Its scan.
         label : ndarray, shape (z, y, x), or None
             What a human has painted so far; copied.
-        classes : sequence of ClassInfo
-            Classes of the study.
         maps_follow : bool
             Whether `show_maps` or `clear_maps` comes next: the layers of the maps on show then wait
             for it, empty, or as they are where the case is the same. Else they are taken off.
@@ -232,10 +215,6 @@ class CaseLayers:
         ----------
         maps : CaseMaps
             Maps of the case on show; maps of another case are ignored.
-        classes : sequence of ClassInfo
-            Classes of the study.
-        run : str
-            Identifier of the run.
         """
         self._show(maps, classes, run=run, step=None)
 
@@ -248,10 +227,6 @@ class CaseLayers:
         ----------
         maps : CaseMaps
             Maps of the case on show; maps of another case are ignored.
-        classes : sequence of ClassInfo
-            Classes of the study.
-        step : int
-            Training step of the weights.
         """
         now = time.monotonic()
         if self._viewer.dims.ndisplay == 3 or now - self._last_preview < PREVIEW_SECONDS:

@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_semiseg.engine.volumes import Geometry
 from napari_semiseg.gui.viewer.colours import PREDICTION_CONTOUR
-from napari_semiseg.gui.viewer.layer_data import TAG, LayerData
+from napari_semiseg.gui.viewer.layer_data import TAG, LayerData, is_outlined
 from napari_semiseg.gui.viewer.layer_stack import LayerStack
 from napari_semiseg.gui.viewer.turns import Later, Turns
 
@@ -28,8 +28,6 @@ class MapStack:
 
     Parameters
     ----------
-    stack : LayerStack
-        The layers of the viewer.
     later : callable
         Has the next map put in when the event loop comes round.
     arrived : callable
@@ -137,7 +135,7 @@ class MapStack:
             layer = self._stack.add(data, below=over[0] if over else label())
         if data[2] == "labels":
             layer.editable = False
-        if key == "prediction":
+        if is_outlined(key):
             layer.contour = PREDICTION_CONTOUR
         self._layers[key] = layer
         if not first:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from napari_semiseg.engine.inference.maps import PREVIEW_KINDS
 from napari_semiseg.engine.study import Run, Study
 from napari_semiseg.gui.open_study.open_study import OpenStudy
 from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
@@ -76,7 +77,7 @@ class MapsOnShow:
         self._layers = on_show.layers
         self.run: str | None = None
         self.own_maps: dict[str, NativeMap] = {}
-        self.wanted_kinds = {"prediction", "uncertainty"}
+        self.wanted_kinds = {*PREVIEW_KINDS}
         self.class_shown: int | None = None
         self.previews_wanted = True
         self._maps_of: str | None = None
@@ -189,10 +190,6 @@ class MapsOnShow:
 
         Parameters
         ----------
-        maps : CaseMaps
-            Of the case on the screen.
-        step : int
-            Training step of the weights.
         asked_for : bool
             Whether the user asked for them, however soon after the last ones.
         """

@@ -44,13 +44,7 @@ class _Before:
 
 
 class SplitView:
-    """A canvas that can be divided, and is as it was before when the division ends.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer.
-    """
+    """A canvas that can be divided, and is as it was before when the division ends."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
@@ -66,12 +60,8 @@ class SplitView:
 
         Parameters
         ----------
-        columns : int
-            Number of views.
         layers_each : int
             Number of layers in each view, counted from the top of the list.
-        hidden : sequence of Layer
-            Layers that step aside meanwhile.
         """
         grid, camera = self._viewer.canvas.grid, self._viewer.scene.camera
         self._before = _Before(

@@ -1,8 +1,7 @@
 """Which way up a scan is shown: radiological convention, from the scan's own orientation.
 
 Anterior and superior point up, the patient's left is on the right, and in 3D nothing is mirrored.
-Only the camera turns; voxels and layers stay as they are. Called by `layers`, `slice_progress` and
-the linked views, on the main thread.
+Only the camera turns; voxels and layers stay as they are.
 """
 
 from __future__ import annotations
@@ -40,8 +39,6 @@ def plane_name(geometry: Geometry, axis: int) -> str:
 
     Parameters
     ----------
-    geometry : Geometry
-        Grid of the scan.
     axis : {0, 1, 2}
         Array axis (z, y, x).
     """
@@ -54,8 +51,6 @@ def upright_order(geometry: Geometry, axis: int) -> tuple[int, int, int]:
 
     Parameters
     ----------
-    geometry : Geometry
-        Grid of the scan.
     axis : {0, 1, 2}
         Array axis (z, y, x) that the view cuts.
 
@@ -100,8 +95,6 @@ def screen_directions(
 
     Parameters
     ----------
-    geometry : Geometry
-        Grid of the scan.
     order : sequence of int
         napari's order of the array axes (z, y, x): the last is horizontal, the one before vertical.
 
@@ -124,15 +117,7 @@ def screen_directions(
 
 
 def point_camera(viewer: Any, geometry: Geometry | None) -> None:
-    """Turn the camera for a scan, or back to napari's own convention for None.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer.
-    geometry : Geometry or None
-        Grid of the scan on show.
-    """
+    """Turn the camera for a scan, or back to napari's own convention for None."""
     order = tuple(viewer.dims.order)
     if geometry is None or sorted(order) != [0, 1, 2]:
         viewer.scene.camera.orientation = ("towards", "down", "right")

@@ -23,8 +23,6 @@ class ViewerKeys:
 
     Parameters
     ----------
-    viewer : napari.components.ViewerModel
-        The viewer.
     layers : CaseLayers
         The desk's layers in it.
     """

@@ -123,7 +123,7 @@ STATE = Column(
     "State",
     "How far its label is.",
     lambda row: row.case.standing,
-    lambda row: _STATE_ORDER[row.case.state],
+    lambda row: _STATE_ORDER.get(row.case.state, len(_STATE_ORDER)),
     "in progress",
 )
 UNSURE = Column(
@@ -197,7 +197,7 @@ def full_text(row: CaseRow) -> str:
     spacing = " × ".join(f"{length:.2f}" for length in reversed(case.geometry.spacing))
     kind = f"{case.modality}, " if case.modality else ""
     lines = [
-        f"{case.name}: {IN_PART if case.accepted_in_part else STATE_MEANINGS[case.state]}.",
+        f"{case.name}: {IN_PART if case.accepted_in_part else _meaning(case.state)}.",
         f"{kind}{size} voxels of {spacing} mm",
         str(case.source.paths[0]),
     ]
@@ -216,3 +216,9 @@ def sorted_rows(rows: Sequence[CaseRow], column: Column, descending: bool) -> li
     known = [row for row in rows if column.order(row) is not None]
     unknown = [row for row in rows if column.order(row) is None]
     return [*sorted(known, key=column.order, reverse=descending), *unknown]
+
+
+def _meaning(state: CaseState) -> str:
+    return STATE_MEANINGS.get(
+        state, f"“{state.value}”, a state of another version of napari-semiseg"
+    )

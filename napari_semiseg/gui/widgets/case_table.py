@@ -91,12 +91,8 @@ class CaseTableModel(QAbstractTableModel):
 
         Parameters
         ----------
-        cases : sequence of Case
-            The cases.
         unsure : mapping of str to float or None, optional
             Mean uncertainty of their predictions, 0…1; by default that of the overviews.
-        overviews : mapping of str to CaseOverview, optional
-            What is known of them beyond the records.
         trust : mapping of str to float or None, optional
             How far their predictions may be trusted, 0…1.
         """
@@ -236,7 +232,7 @@ class CaseTableModel(QAbstractTableModel):
 
     def _decoration(self, row: CaseRow, column: Column) -> QIcon | None:
         if column is STATE:
-            return self._icons[row.case.state]
+            return self._icons.get(row.case.state) or state_icon(row.case.state)
         if column is SCAN and self._detailed:
             picture = None if row.overview is None else row.overview.thumbnail
             return self._thumbnails.icon(row.case.name, picture)
@@ -266,8 +262,6 @@ class CaseTable(QTableView):
 
     Parameters
     ----------
-    name : str
-        Accessible name.
     with_unsure : bool
         Whether it has the columns of uncertainty and, where it is known, of trust.
     detailed : bool

@@ -158,8 +158,6 @@ class Fold(QWidget):
     ----------
     title : str
         What is inside.
-    tooltip : str
-        Why one would open it.
     """
 
     def __init__(self, title: str, tooltip: str) -> None:

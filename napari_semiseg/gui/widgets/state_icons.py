@@ -19,6 +19,7 @@ _COLOURS = {
     CaseState.REJECTED: "#d55e00",
     CaseState.HELD_OUT: "#b08ad6",
 }
+_UNKNOWN = "#8a8f99"
 _SIZE = 32
 
 
@@ -28,7 +29,7 @@ def state_icon(state: CaseState) -> QIcon:
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    colour = QColor(_COLOURS[state])
+    colour = QColor(_COLOURS.get(state, _UNKNOWN))
     painter.setPen(QPen(colour, 4))
     _draw(painter, state, colour)
     painter.end()

@@ -36,8 +36,6 @@ class Thumbnails:
 
         Parameters
         ----------
-        name : str
-            Name of the case.
         picture : ndarray, shape (rows, columns), uint8, or None
             What the overview has; None gives an empty frame.
         """

@@ -15,6 +15,8 @@ from napari_semiseg.cli.benchmark.timing import seconds_in_turn
 from napari_semiseg.cli.benchmark.workload import QUICK, Workload, in_words, levels_of
 from napari_semiseg.engine.errors import SettingsError, StudyError
 
+pytestmark = pytest.mark.trains
+
 
 @pytest.fixture
 def run(monkeypatch, capsys):

@@ -9,6 +9,8 @@ from napari_semiseg.cli.benchmark.twins import LATE, build, build_plain, crops_f
 from napari_semiseg.engine.methods.registry import available_methods
 from napari_semiseg.engine.planning.machine import Machine
 
+pytestmark = pytest.mark.trains
+
 MACHINE = Machine("cpu", "CPU", 2**33, 1, "bf16-mixed")
 PLAN = papers_plan((16, 16, 16), filters=4)
 

@@ -26,6 +26,8 @@ from napari_semiseg.engine.parts.signed_distance import exact_distance
 from napari_semiseg.engine.study import Study
 from tests.engine.small_study import make_study
 
+pytestmark = pytest.mark.trains
+
 TINY = replace(QUICK, device="cpu", methods=("supervised", "dtc"))
 
 

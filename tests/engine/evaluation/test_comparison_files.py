@@ -13,15 +13,16 @@ from napari_semiseg.engine.evaluation.comparison_files import (
     comparison_markdown,
     write_tables,
 )
-from napari_semiseg.engine.evaluation.metrics import CaseMetrics, ClassMetrics
+from napari_semiseg.engine.evaluation.metrics import CaseMetrics
+from tests.engine.evaluation.figures import class_metrics
 
 NAMES = {1: "anterior", 2: "posterior"}
 
 
 @pytest.fixture
 def runs():
-    found = ClassMetrics(0.8, 0.7, 2.0, 0.5, 0.5, 1.5, 2.0)
-    missed = ClassMetrics(0.0, 0.0, None, None, None, 0.0, 1.0)
+    found = class_metrics(dice=0.8, hd95=2.0, asd=0.5, volume_ml=1.5, reference_volume_ml=2.0)
+    missed = class_metrics(dice=0.0, volume_ml=0.0)
     metrics = {"first": CaseMetrics({1: found, 2: found}), "second": CaseMetrics({1: missed})}
     return [ComparedRun("001-ua-mt", "UA-MT", metrics, "UA-MT helped: +0.03.")]
 

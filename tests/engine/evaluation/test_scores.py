@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
-from napari_semiseg.engine.evaluation.metrics import CaseMetrics, ClassMetrics, mean_of
-from napari_semiseg.engine.evaluation.scores import MEASURES, mean_score, score
+from napari_semiseg.engine.evaluation.measures import MEASURES
+from napari_semiseg.engine.evaluation.metrics import CaseMetrics, mean_of, mean_score, score
+from tests.engine.evaluation.figures import class_metrics
 
 
 def of_class(dice, hd95, volume, reference):
-    return ClassMetrics(dice, None, hd95, hd95, hd95, volume, reference)
+    return class_metrics(
+        dice=dice, hd95=hd95, asd=hd95, volume_ml=volume, reference_volume_ml=reference
+    )
 
 
 @pytest.fixture
@@ -34,10 +37,10 @@ def test_means_are_those_of_the_evaluation(cases, measure):
 
 def test_volume_errors_have_no_sign_and_are_relative_to_the_label():
     case = CaseMetrics({1: of_class(0.9, 1.0, 1.5, 2.0), 2: of_class(0.9, 1.0, 3.0, 2.0)})
-    assert score(case, "volume_ml", 1) == pytest.approx(0.5)
-    assert score(case, "volume_percent", 1) == pytest.approx(25)
-    assert score(case, "volume_percent", 2) == pytest.approx(50)
-    assert score(case, "volume_percent") == pytest.approx(37.5)
+    assert score(case, "volume_error_ml", 1) == pytest.approx(0.5)
+    assert score(case, "volume_error_percent", 1) == pytest.approx(25)
+    assert score(case, "volume_error_percent", 2) == pytest.approx(50)
+    assert score(case, "volume_error_percent") == pytest.approx(37.5)
 
 
 def test_what_is_not_defined_is_none_and_left_out(cases):
@@ -46,14 +49,14 @@ def test_what_is_not_defined_is_none_and_left_out(cases):
         assert score(nowhere, measure, 1) is None
         assert score(nowhere, measure, 7) is None
     assert score(nowhere, "dice") == 0
-    assert score(nowhere, "volume_percent", 2) == pytest.approx(100)
+    assert score(nowhere, "volume_error_percent", 2) == pytest.approx(100)
     invented = CaseMetrics({1: of_class(0.0, None, 0.5, 0.0)})
-    assert score(invented, "volume_percent", 1) is None
-    assert score(invented, "volume_ml", 1) == pytest.approx(0.5)
+    assert score(invented, "volume_error_percent", 1) is None
+    assert score(invented, "volume_error_ml", 1) == pytest.approx(0.5)
     assert mean_score([], "dice") is None
 
 
 def test_figures_read_as_their_measure_does():
     assert MEASURES["dice"].text(0.85749) == "0.857"
-    assert MEASURES["volume_percent"].text(None) == "–"
+    assert MEASURES["volume_error_percent"].text(None) == "–"
     assert MEASURES["hd95"].heading == "HD95, mm"

@@ -22,6 +22,8 @@ from napari_semiseg.engine.sampling.model_grid import ModelGrid
 from napari_semiseg.engine.volumes import large_arrays
 from tests.engine.inference.known_answers import finish, make_plan, make_volume
 
+pytestmark = pytest.mark.trains
+
 CLASSES = (1, 2, 5, 9)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.inference.files import NOTICE, write_maps
-from napari_semiseg.engine.inference.maps import EVERY_KIND, MAP_KINDS
+from napari_semiseg.engine.inference.maps import MAP_KINDS, every_kind
 from napari_semiseg.engine.inference.prediction import predict_case
 from napari_semiseg.engine.volumes import read_volume
 from tests.engine.inference.known_answers import TwoAnswers, affine_of, blob, finish, make_plan
@@ -38,7 +38,7 @@ def maps(scan):
     if nibabel.aff2axcodes(nibabel.load(scan[0]).affine)[0] == "A":
         plan = make_plan(spacing=(1.1, 0.7, 2.3), class_values=(2, 9))
     method = TwoAnswers(plan, (0.5, 1.5))
-    return finish(predict_case(method, "patient", volume, EVERY_KIND))[1]
+    return finish(predict_case(method, "patient", volume, every_kind()))[1]
 
 
 def test_each_map_is_a_file_on_the_scans_affine(tmp_path, scan, maps):

@@ -8,7 +8,9 @@ from napari_semiseg.engine.methods.contract import NativeMap
 
 def test_only_the_maps_that_are_there_are_listed():
     voxels = np.zeros((1, 2, 3), np.uint8)
-    found = CaseMaps("a", None, voxels, None, "nothing", None, np.ones((2, 1, 2, 3)), 0.1).arrays()
+    found = CaseMaps(
+        "a", None, {"similarity": np.ones((2, 1, 2, 3)), "prediction": voxels}
+    ).arrays()
     assert list(found) == ["prediction", "similarity"]
 
 
@@ -18,9 +20,7 @@ def test_maps_of_the_methods_own_are_listed_last_and_say_whether_they_hold_class
         "second": NativeArray(voxels, NativeMap("second", "Second answer", "classes", "classes")),
         "share": NativeArray(voxels / 2, NativeMap("share", "Share", "share")),
     }
-    found = CaseMaps("a", None, voxels, None, "", None, None, 0.1, voxels / 3, own)
+    found = CaseMaps("a", None, {"prediction": voxels, "disagreement": voxels / 3}, own)
     assert list(found.arrays()) == ["prediction", "disagreement", "second", "share"]
-    assert [kind for kind in found.arrays() if found.holds_classes(kind)] == [
-        "prediction",
-        "second",
-    ]
+    looks = {kind: found.description(kind).look for kind in found.arrays()}
+    assert [kind for kind, look in looks.items() if look == "classes"] == ["prediction", "second"]

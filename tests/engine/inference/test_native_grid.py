@@ -57,8 +57,8 @@ def test_one_channel_loses_its_axis_and_what_was_not_made_is_left_out(grid):
     native = gather(grid, {"a": (0,), "uncertainty": (0.5,)}, own=descriptions)
     assert list(native.own_maps()) == ["a"]
     assert native.own_maps()["a"].array.shape == SHAPE
-    assert native.one_channel("uncertainty").shape == SHAPE
-    assert native.one_channel("disagreement") is None
+    assert native.shared_maps()["uncertainty"].shape == SHAPE
+    assert "disagreement" not in native.shared_maps()
 
 
 def test_a_map_of_classes_of_the_methods_own_holds_class_values(grid):

@@ -9,7 +9,7 @@ import torch
 
 from napari_semiseg.engine.errors import ScanMissing, StudyError, TrainingError
 from napari_semiseg.engine.inference import native_grid, prediction
-from napari_semiseg.engine.inference.maps import EVERY_KIND, MAP_KINDS, NATIVE
+from napari_semiseg.engine.inference.maps import MAP_KINDS, NATIVE, every_kind
 from napari_semiseg.engine.inference.prediction import (
     CasePredicted,
     Predicting,
@@ -163,7 +163,7 @@ def test_maps_of_the_methods_own_come_on_the_scans_grid(axes):
     # 0.6 is above the first threshold for the first answer alone
     volume = make_volume(0.6 * mask + inner, axes)
     method = TwoAnswers(make_plan(class_values=(2, 9)), (0.5, 1.5), head=True)
-    found = maps_of(method, volume, EVERY_KIND)
+    found = maps_of(method, volume, every_kind())
     np.testing.assert_array_equal(found.disagreement, (mask & ~inner) | inner)
     own = {key: item.array for key, item in found.native.items()}
     assert list(own) == [item.key for item in TwoAnswers.native_maps]
@@ -189,7 +189,7 @@ def test_maps_of_the_methods_own_are_made_only_where_they_are_asked_for():
 
 
 def test_a_method_with_one_answer_has_no_disagreement():
-    found = maps_of(Threshold(make_plan()), make_volume(blob()), EVERY_KIND)
+    found = maps_of(Threshold(make_plan()), make_volume(blob()), every_kind())
     assert found.disagreement is None
     assert not found.native
 
@@ -199,9 +199,9 @@ def test_large_maps_live_in_files_with_the_same_values(monkeypatch, head):
     reach = 5.0 if head else None
     volume = make_volume(blob(), "LPI")
     method = TwoAnswers(make_plan(), head=head, reach=reach)
-    expected = maps_of(method, volume, EVERY_KIND).arrays()
+    expected = maps_of(method, volume, every_kind()).arrays()
     monkeypatch.setattr(large_arrays, "IN_MEMORY", 1000)
-    found = maps_of(method, volume, EVERY_KIND).arrays()
+    found = maps_of(method, volume, every_kind()).arrays()
     assert list(found) == list(expected)
     assert len(found) == len(MAP_KINDS) + len(TwoAnswers.native_maps)
     for kind, array in found.items():
@@ -212,9 +212,9 @@ def test_large_maps_live_in_files_with_the_same_values(monkeypatch, head):
 def test_the_way_back_goes_slab_by_slab_with_the_same_values(monkeypatch):
     volume = make_volume(blob(), "SRA")
     method = TwoAnswers(make_plan(spacing=(2.0, 1.5, 1.0)))
-    expected = maps_of(method, volume, EVERY_KIND).arrays()
+    expected = maps_of(method, volume, every_kind()).arrays()
     monkeypatch.setattr(native_grid.NativeMaps.__init__, "__defaults__", ((), 500))
-    found = maps_of(method, volume, EVERY_KIND).arrays()
+    found = maps_of(method, volume, every_kind()).arrays()
     for kind, array in found.items():
         np.testing.assert_allclose(array, expected[kind], atol=1e-6, err_msg=kind)
 
@@ -234,6 +234,7 @@ def trained(tmp_path):
         yield study
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("key", available_methods())
 def test_every_method_gives_all_its_maps_within_their_ranges(tmp_path, key):
     with make_study(tmp_path, count=3, labelled=1) as study:
@@ -365,7 +366,7 @@ def test_a_run_without_prototypes_measures_them_when_a_similarity_map_is_wanted(
 def test_windows_are_halved_when_memory_is_short_and_one_too_large_is_a_sentence(monkeypatch):
     method = Threshold(make_plan())
     image = np.random.default_rng(0).normal(size=(1, 14, 14, 14)).astype(np.float32)
-    whole = finish(slide(method, image))[1].probabilities
+    whole = finish(slide(method, image))[1]["probabilities"]
     plain = method.predict
 
     def at_most_one(patch, uncertainty=True, native=False):
@@ -374,7 +375,7 @@ def test_windows_are_halved_when_memory_is_short_and_one_too_large_is_a_sentence
         return plain(patch, uncertainty)
 
     monkeypatch.setattr(method, "predict", at_most_one)
-    np.testing.assert_allclose(finish(slide(method, image))[1].probabilities, whole)
+    np.testing.assert_allclose(finish(slide(method, image))[1]["probabilities"], whole)
 
     def never(patch, uncertainty=True, native=False):
         raise torch.OutOfMemoryError("out of memory")

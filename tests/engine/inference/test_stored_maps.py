@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_semiseg.engine.errors import StudyError
-from napari_semiseg.engine.inference.maps import EVERY_KIND, MAP_KINDS
+from napari_semiseg.engine.inference.maps import MAP_KINDS, NATIVE
 from napari_semiseg.engine.inference.prediction import predict_case
 from napari_semiseg.engine.inference.stored_maps import load_maps, store_maps
 from napari_semiseg.engine.study import CaseState
@@ -20,7 +20,7 @@ def study(tmp_path):
         yield made
 
 
-def predicted(study, kinds=EVERY_KIND, kind_of_method=TwoAnswers, name="case_01"):
+def predicted(study, kinds=(*MAP_KINDS, NATIVE), kind_of_method=TwoAnswers, name="case_01"):
     method = kind_of_method(make_plan(spacing=(1.5, 1, 1), class_values=(1, 2)), (150, 220))
     return finish(predict_case(method, name, study.scans.read(name), kinds))[1]
 

@@ -22,6 +22,7 @@ def changed(before, network):
     )
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("preset", ["modern", "paper"])
 @pytest.mark.parametrize(("dimensions", "classes", "channels"), [(3, 2, 1), (3, 4, 2), (2, 3, 1)])
@@ -94,6 +95,7 @@ def test_the_warm_start_is_supervised_training(build, make_batch, key):
         assert (labelled, unlabelled) == (2, 0)
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("key", KEYS)
 def test_the_fast_path_has_the_gradient_of_float32(build, make_batch, key):
     """Bfloat16 may round a gradient but not turn it (cosine at least 0.9)."""
@@ -120,6 +122,7 @@ def test_the_fast_path_has_the_gradient_of_float32(build, make_batch, key):
     assert torch.cosine_similarity(*gradients, dim=0) >= 0.9
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("key", KEYS)
 def test_a_short_training_beats_its_starting_point(build, make_batch, key):
     # Averaged weights lag behind in so few steps, so the student itself is measured.
@@ -138,6 +141,7 @@ def test_a_short_training_beats_its_starting_point(build, make_batch, key):
     assert error() < 0.6 * before
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("key", KEYS)
 def test_state_goes_out_and_comes_back(build, make_batch, key):
     method = build(key)

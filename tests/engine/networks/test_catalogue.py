@@ -19,6 +19,7 @@ def specification(name, **changes):
     return NetworkSpecification(**(defaults | changes))
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize(
     ("channels", "classes", "normalisation", "expected"),
     [

@@ -11,6 +11,7 @@ from napari_semiseg.engine.networks.size_regressor import (
 )
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize(("outputs", "expected"), [(4, 42_130_628), (1, 42_124_481)])
 def test_resnext_101_has_the_papers_parameter_count(outputs, expected):
     with torch.device("meta"):

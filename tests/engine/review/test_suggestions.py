@@ -16,6 +16,8 @@ from tests.engine.inference.known_answers import finish
 from tests.engine.small_study import make_study
 from tests.engine.training.small_training import run_training, tiny
 
+pytestmark = pytest.mark.trains
+
 
 @pytest.fixture(autouse=True)
 def _one_thread(one_thread):

@@ -5,6 +5,8 @@ import pytest
 from napari_semiseg.engine.training.budget import Budget
 from napari_semiseg.engine.training.settings import DEFAULT_MINUTES, TrainingSettings
 
+pytestmark = pytest.mark.trains
+
 
 def test_a_budget_of_steps_ignores_the_clock():
     budget = Budget.of(TrainingSettings(steps=10))

@@ -17,6 +17,8 @@ from napari_semiseg.engine.training.preparation import settings_of_run
 from napari_semiseg.engine.training.settings import TrainingSettings
 from tests.engine.small_study import make_study
 
+pytestmark = pytest.mark.trains
+
 TINY = {"network.filters": 4, "patch": [16, 16, 16], "network.strides": [[2, 2, 2]]}
 SHARED = TrainingSettings(steps=3, device="cpu", plan_overrides=TINY)
 

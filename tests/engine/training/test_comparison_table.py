@@ -1,7 +1,7 @@
 import pytest
 
 from napari_semiseg.engine.errors import StudyError
-from napari_semiseg.engine.evaluation.metrics import CaseMetrics, ClassMetrics
+from napari_semiseg.engine.evaluation.metrics import CaseMetrics
 from napari_semiseg.engine.training.comparison import Measured
 from napari_semiseg.engine.training.comparison_table import (
     BEGIN,
@@ -12,13 +12,14 @@ from napari_semiseg.engine.training.comparison_table import (
     write_into,
 )
 from napari_semiseg.engine.training.settings import TrainingSettings
+from tests.engine.evaluation.figures import class_metrics
 
 NAMES = {1: "shell", 2: "core"}
 
 
 def case(shell, core, hd95=2.0):
     classes = {
-        value: ClassMetrics(dice, dice, hd95, 1.0, 1.0, 1.0, 1.0)
+        value: class_metrics(dice=dice, hd95=hd95, asd=1.0)
         for value, dice in ((1, shell), (2, core))
     }
     return CaseMetrics(classes)

@@ -11,6 +11,8 @@ from napari_semiseg.engine.training.loop import train
 from napari_semiseg.engine.training.settings import TrainingSettings
 from tests.engine.small_study import make_study
 
+pytestmark = pytest.mark.trains
+
 STEPS, STOPPED_AFTER = 30, 20
 THICK = np.diag([1.0, 1.0, 2.5, 1.0])
 PLANS = {

@@ -16,6 +16,8 @@ from napari_semiseg.engine.training.loop import train
 from tests.engine.small_study import make_study
 from tests.engine.training.small_training import losses, run_training, tiny
 
+pytestmark = pytest.mark.trains
+
 
 @pytest.fixture
 def study(tmp_path):

@@ -17,6 +17,8 @@ from napari_semiseg.engine.training.preparation import settings_of_run
 from tests.engine.small_study import make_study
 from tests.engine.training.small_training import of_kind, run_training, tiny
 
+pytestmark = pytest.mark.trains
+
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import sys

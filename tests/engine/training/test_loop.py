@@ -15,6 +15,8 @@ from napari_semiseg.engine.training.loop import train
 from tests.engine.small_study import make_study
 from tests.engine.training.small_training import losses, of_kind, run_training, tiny
 
+pytestmark = pytest.mark.trains
+
 MUCH_STATE = ("supervised", "ua-mt", "dan", "reciprocal", "self-training", "temporal-ensembling")
 """One method of each kind of state; every method's next loss is in test_every_method_in_a_study."""
 

@@ -12,6 +12,8 @@ from napari_semiseg.engine.training import events, memory_backoff
 from tests.engine.small_study import make_study
 from tests.engine.training.small_training import losses, of_kind, run_training, tiny
 
+pytestmark = pytest.mark.trains
+
 PROBLEMS = {
     "cuda": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
     "cpu": RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate"),

@@ -13,6 +13,8 @@ from napari_semiseg.engine.training import events, memory_probe, preparation
 from tests.engine.small_study import make_study
 from tests.engine.training.small_training import losses, of_kind, run_training, tiny
 
+pytestmark = pytest.mark.trains
+
 TWO_LEVELS = {"network.strides": [[2, 2, 2]] * 2}
 
 

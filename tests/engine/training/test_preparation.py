@@ -13,6 +13,8 @@ from napari_semiseg.engine.training.preparation import prepare, settings_of_run
 from tests.engine.small_study import make_study
 from tests.engine.training.small_training import losses, of_kind, run_training, tiny
 
+pytestmark = pytest.mark.trains
+
 
 def started(study, settings, resume=None):
     """Prepare only: return the events up to `Started`."""

@@ -15,6 +15,8 @@ from tests.engine.training.steps_of_two import (
     weights_after,
 )
 
+pytestmark = pytest.mark.trains
+
 ROOT = Path(__file__).parents[3]
 PATIENCE = 150  # seconds
 

@@ -29,7 +29,10 @@ if __name__ == "__main__":
 TINY = ["--set", "network.filters=4", "--set", "patch=[16,16,16]",
         "--set", "network.strides=[[2,2,2]]", "--device", "cpu", "--json"]  # fmt: skip
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals to other processes")
+pytestmark = [
+    pytest.mark.trains,
+    pytest.mark.skipif(os.name != "posix", reason="sends signals to other processes"),
+]
 
 
 class Training:

@@ -11,6 +11,8 @@ from napari_semiseg.engine.training.preparation import prepare, settings_of_run
 from tests.engine.small_study import make_study
 from tests.engine.training.small_training import losses, run_training, tiny
 
+pytestmark = pytest.mark.trains
+
 MUCH_STATE = ("supervised", "ua-mt", "dan", "reciprocal", "self-training", "temporal-ensembling")
 
 

@@ -41,7 +41,7 @@ def test_a_scan_is_predicted_once_and_again_after_more_training(study, monkeypat
         asked.append((run, tuple(cases)))
         case = study.case(cases[0])
         yield Predicting(case.name, 0, 1, 0.5)
-        maps = CaseMaps(case.name, case.geometry, label_of(1), None, "", None, None, 0.0)
+        maps = CaseMaps(case.name, case.geometry, {"prediction": label_of(1)})
         yield CasePredicted(case.name, maps)
 
     monkeypatch.setattr("napari_semiseg.engine.inference.prediction.predict", predict)

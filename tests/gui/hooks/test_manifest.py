@@ -11,6 +11,7 @@ from npe2 import PluginManager, PluginManifest
 
 import napari_semiseg
 from napari_semiseg.engine.volumes import read_label
+from napari_semiseg.engine.volumes.formats import patterns, writable_endings
 
 PLUGIN = "napari-semiseg"
 FILE = Path(napari_semiseg.__file__).with_name("napari.yaml")
@@ -58,6 +59,25 @@ def test_the_dock_is_in_the_menu_for_segmentation(manifest):
 def test_medical_files_are_offered_to_its_reader(plugin, npe2pm, name):
     readers = list(npe2pm.iter_compatible_readers([name]))
     assert [reader.command for reader in readers] == [f"{PLUGIN}.read_scans"]
+
+
+def test_it_names_the_endings_of_the_table_of_file_types(manifest):
+    reader = manifest.contributions.readers[0]
+    assert reader.command == f"{PLUGIN}.read_scans"
+    assert reader.filename_patterns == patterns()
+    [writer] = manifest.contributions.writers
+    assert writer.filename_extensions == writable_endings()
+
+
+@pytest.mark.parametrize("ending", writable_endings())
+def test_a_label_is_saved_through_napari_as_every_type_that_can_be_written(
+    plugin, qapp, tmp_path, ending
+):
+    viewer = ViewerModel()
+    viewer.open(label_path("brain_02"), plugin=PLUGIN)
+    path = tmp_path / f"saved{ending}"
+    assert viewer.layers[0].save(str(path), plugin=PLUGIN) == [str(path)]
+    np.testing.assert_array_equal(read_label(path).voxels, viewer.layers[0].data)
 
 
 def test_other_files_are_not_offered_to_it(plugin, npe2pm):

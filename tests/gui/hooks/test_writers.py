@@ -44,7 +44,7 @@ def layer(oblique_scan):
     return Layer.create(*label_layer("knee", voxels, read_volume(oblique_scan).geometry, CLASSES))
 
 
-@pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".nrrd", ".mha"])
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".nrrd", ".mha", ".mhd"])
 def test_a_label_comes_back_on_the_grid_of_its_scan_with_its_class_names(
     layer, oblique_scan, tmp_path, ending
 ):

@@ -162,7 +162,8 @@ def with_own_maps(page, desk):
         "border": NativeArray(np.stack([share, -share]), border),
     }
     prediction = np.ones(geometry.shape, np.uint8)
-    maps = CaseMaps("scan_1", geometry, prediction, share, "x", None, None, 0.0, share, own)
+    shared = {"prediction": prediction, "uncertainty": share, "disagreement": share}
+    maps = CaseMaps("scan_1", geometry, shared, own, "x")
     store_maps(study, run.identifier, maps)
     return page
 

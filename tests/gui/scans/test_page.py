@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
@@ -222,10 +220,7 @@ def test_trust_shows_once_predictions_are_judged_and_sorts(page, desk):
     trust = columns.index("Trust")
     assert page.table.isColumnHidden(trust)
     judged = {"scan_1": 0.9, "scan_2": 0.2}
-    desk.reviewing.trust.cases = {
-        name: SimpleNamespace(trust=SimpleNamespace(score=score)) for name, score in judged.items()
-    }
-    desk.reviewing.trust.changed.emit()
+    page.show_trust(judged)
     assert not page.table.isColumnHidden(trust)
     page.table.sortByColumn(trust, Qt.SortOrder.AscendingOrder)
     model = page.table.model()

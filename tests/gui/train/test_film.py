@@ -11,16 +11,10 @@ GEOMETRY = Geometry((4, 5, 6), np.diag([1.0, 1.0, 2.0, 1.0]), None)
 
 def maps(case="one", seed=0, uncertainty=True):
     random = np.random.default_rng(seed)
-    return CaseMaps(
-        case=case,
-        geometry=GEOMETRY,
-        prediction=random.integers(0, 3, GEOMETRY.shape).astype(np.uint8),
-        uncertainty=random.random(GEOMETRY.shape, np.float32) if uncertainty else None,
-        uncertainty_source="four passes",
-        signed_distance=None,
-        similarity=None,
-        seconds=0.1,
-    )
+    shared = {"prediction": random.integers(0, 3, GEOMETRY.shape).astype(np.uint8)}
+    if uncertainty:
+        shared["uncertainty"] = random.random(GEOMETRY.shape, np.float32)
+    return CaseMaps(case, GEOMETRY, shared, uncertainty_source="four passes")
 
 
 def shots(*steps, case="one"):

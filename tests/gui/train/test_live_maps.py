@@ -35,16 +35,14 @@ def preview(running, worker, background):
     def send(step, case="scan_1", everything=False):
         geometry = running.open_study.records.case("scan_1").geometry
         per_class = np.zeros((2, *geometry.shape), np.float32)
-        maps = CaseMaps(
-            case=case,
-            geometry=geometry,
-            prediction=np.full(geometry.shape, step % 2, np.uint8),
-            uncertainty=np.zeros(geometry.shape, np.float32),
-            uncertainty_source="one pass",
-            signed_distance=per_class if everything else None,
-            similarity=np.zeros((3, *geometry.shape), np.float32) if everything else None,
-            seconds=0.1,
-        )
+        shared = {
+            "prediction": np.full(geometry.shape, step % 2, np.uint8),
+            "uncertainty": np.zeros(geometry.shape, np.float32),
+        }
+        if everything:
+            similarity = np.zeros((3, *geometry.shape), np.float32)
+            shared |= {"signed_distance": per_class, "similarity": similarity}
+        maps = CaseMaps(case, geometry, shared, uncertainty_source="one pass")
         worker.event.emit(Preview(case, maps, step))
         background.finish()
 

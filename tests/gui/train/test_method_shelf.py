@@ -4,11 +4,9 @@ from collections import Counter
 
 import pytest
 
+from napari_semiseg.engine.methods.ideas import FOR_COMPARISONS, OTHER, STEADIER_COPY, Idea
 from napari_semiseg.engine.methods.registry import BUILT_IN
 from napari_semiseg.gui.train.method_shelf import (
-    FOR_COMPARISONS,
-    IDEAS,
-    OTHERS,
     RECOMMENDED,
     cost_in_words,
     first_key,
@@ -22,29 +20,49 @@ METHODS = {method.key: method for method in BUILT_IN}
 
 
 def found(wanted="", methods=METHODS):
-    return {shelf.title: shelf.keys for shelf in shelves(methods, wanted)}
+    return {shelf.idea: shelf.keys for shelf in shelves(methods, wanted)}
 
 
 def test_every_built_in_method_stands_on_exactly_one_shelf():
-    count = Counter(key for shelf in IDEAS for key in shelf.keys)
-    assert set(count.values()) == {1}
-    assert set(count) == {key for key, method in METHODS.items() if not method.needs_hidden_labels}
+    standing = {idea: keys for idea, keys in found().items() if idea != RECOMMENDED}
+    assert Counter(key for keys in standing.values() for key in keys) == Counter(METHODS.keys())
+    assert OTHER not in standing
 
 
 def test_the_recommended_come_first_and_the_oracle_last():
     everything = found()
-    assert next(iter(everything)) == RECOMMENDED.title
-    assert "supervised" in everything[RECOMMENDED.title]
+    assert next(iter(everything)) == RECOMMENDED
+    assert "supervised" in everything[RECOMMENDED]
     assert everything[FOR_COMPARISONS] == ("oracle-size",)
     assert list(everything)[-1] == FOR_COMPARISONS
-    assert OTHERS not in everything
+    assert OTHER not in everything
+    assert set(everything[RECOMMENDED]) == {"supervised", "ua-mt", "fixmatch", "mc-net-plus"}
 
 
 def test_a_method_of_another_package_has_its_place():
     class Other(METHODS["supervised"]):
         key = "other"
+        idea = OTHER
 
-    assert found(methods=METHODS | {"other": Other})[OTHERS] == ("other",)
+    class Derived(METHODS["ua-mt"]):
+        key = "derived"
+
+    shown = found(methods=METHODS | {"other": Other, "derived": Derived})
+    assert shown[OTHER] == ("other",)
+    assert "derived" in shown[STEADIER_COPY]
+    assert "derived" not in shown[RECOMMENDED]
+    assert list(shown)[-1] == FOR_COMPARISONS
+
+
+def test_one_method_with_an_idea_of_its_own_has_a_shelf_of_its_own():
+    class New(METHODS["supervised"]):
+        key = "new"
+        idea = Idea("Diffusion", "Scans are made up.")
+
+    shown = found(methods=METHODS | {"new": New})
+    assert shown[New.idea] == ("new",)
+    assert list(shown)[-1] == FOR_COMPARISONS
+    assert found("made up", METHODS | {"new": New}) == {New.idea: ("new",)}
 
 
 @pytest.mark.parametrize(
@@ -61,7 +79,7 @@ def test_a_method_of_another_package_has_its_place():
 def test_a_search_finds_all_its_words_anywhere(wanted, keys):
     hits = found(wanted)
     assert {key for shelf in hits.values() for key in shelf} == keys
-    assert RECOMMENDED.title not in hits
+    assert RECOMMENDED not in hits
 
 
 def test_cost_and_maps_are_words():

@@ -6,12 +6,12 @@ import pytest
 
 from napari_semiseg.engine.methods.registry import available_methods, method_of
 from napari_semiseg.gui.train.settings_form import SettingsForm
-from tests import readme_method
+from tests import documented_method
 
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    readme_method.install(tmp_path)
+    documented_method.install(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "my_methods", raising=False)
     available_methods.cache_clear()

@@ -85,7 +85,8 @@ class AdversarialMethod(StudentMethod):
     def output_now(self, images: Tensor) -> NetworkOutput:
         """Answer as at inference, without dropout and without a gradient."""
         self.student.eval()
-        return self.student(images)
+        output: NetworkOutput = self.student(images)
+        return output
 
     def discriminator_filters(self, share: int, most: int) -> int:
         """Feature channels in the papers' proportion to the segmenter's, but never more than theirs.

@@ -79,8 +79,6 @@ def begin_target(batch: Batch, classes: int, settings: SignedDistanceSettings) -
     ----------
     batch : Batch
         With `Batch.signed_distance` where the settings' domain is the volume.
-    classes : int
-        Number of classes with the background, C.
     settings : SignedDistanceSettings
         The method's.
 

@@ -1,4 +1,4 @@
-"""Optimisers and their schedules as a recipe asks for them (called by the methods)."""
+"""Optimisers and their schedules as a recipe asks for them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def learning_rate(recipe: Recipe, clock: Clock) -> float:
         return recipe.learning_rate * warm_up * max(cosine, COSINE_FLOOR)
     if recipe.schedule == "steps":
         return recipe.learning_rate * 0.1 ** sum(share >= at for at in STEPS_AT)
-    return recipe.learning_rate * max(1 - share, 1e-4) ** POLY_POWER
+    return float(recipe.learning_rate * max(1 - share, 1e-4) ** POLY_POWER)
 
 
 def optimise(

@@ -48,8 +48,6 @@ class RampedConsistencySettings(RampedSettings, ConsistencySettings):
 
         Parameters
         ----------
-        clock : Clock
-            The moment.
         ramp : callable
             `stepped_ramp` or `gaussian_ramp`, from 0…1 to 0…1.
         """

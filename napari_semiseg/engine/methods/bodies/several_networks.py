@@ -121,8 +121,6 @@ class TwoNetworkMethod(SeveralNetworkMethod):
         ----------
         logits, partner_logits : Tensor
             (labelled, C, *spatial) of the student and of the partner.
-        batch : Batch
-            Its labels.
         """
         return {
             "supervised": segmentation_loss(logits, batch.labels),

@@ -45,6 +45,7 @@ class StudentMethod(Method):
     needs_signed_distance: ClassVar[bool] = False
     teacher_decay: ClassVar[float | None] = None
     """Set where the method has an averaged teacher whatever the recipe says."""
+    student: nn.Module
 
     def __init__(self, plan: Plan, settings: MethodSettings, fabric: Fabric) -> None:
         super().__init__(plan, settings, fabric)

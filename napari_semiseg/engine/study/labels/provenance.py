@@ -55,10 +55,8 @@ class Provenance:
 
     def open_to(self, run: str) -> np.ndarray:
         """Return the voxels (z, y, x) that can still be accepted from a run or rejected, bool."""
-        untouched = self.codes == NOBODY
-        if self.rejected_run == run:
-            return untouched
-        return untouched | (self.codes == REJECTED)
+        open_codes = (NOBODY,) if self.rejected_run == run else (NOBODY, REJECTED)
+        return np.isin(self.codes, open_codes)
 
     def voxels_by_class(self, label: np.ndarray) -> dict[int, dict[str, int]]:
         """Count where the voxels of each class come from.

@@ -53,7 +53,7 @@ class StoredMap:
         What was saved beside it.
     """
 
-    array: zarr.Array
+    array: zarr.Array[Any]
     attributes: dict[str, Any]
 
 
@@ -173,4 +173,5 @@ def _rows_at_once(array: np.ndarray) -> int:
     channels = array[..., 0, 0, 0].size
     slice_bytes = max(1, array.itemsize * array.shape[-1] * array.shape[-2])
     chunk = max(1, storage.CHUNK_BYTES // slice_bytes)
-    return chunk * max(1, SLAB_BYTES // (chunk * slice_bytes * channels))
+    thickness: int = chunk * max(1, SLAB_BYTES // (chunk * slice_bytes * channels))
+    return thickness

@@ -37,13 +37,7 @@ _PREFIX = "semiseg_border_"
 
 
 class Crosshair:
-    """Lines through the point that all views share, and the letters of the main view.
-
-    Parameters
-    ----------
-    layers : CaseLayers
-        What is on the screen.
-    """
+    """Lines through the point that all views share, and the letters of the main view."""
 
     def __init__(self, layers: CaseLayers) -> None:
         self._layers = layers
@@ -154,8 +148,6 @@ def _lines(voxel: np.ndarray, shape: tuple[int, ...], cut: int | None) -> np.nda
     ----------
     voxel : ndarray, shape (3,)
         Indices (z, y, x).
-    shape : tuple of int
-        Of the scan.
     cut : int or None
         Axis that a 2D view cuts: then the lines along the other two are in each of its slices.
 

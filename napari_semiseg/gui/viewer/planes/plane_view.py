@@ -108,12 +108,8 @@ class PlaneView(pg.GraphicsView):
 
         Parameters
         ----------
-        name : str
-            What a clinician calls the view.
         vertical, horizontal : str
             Where the axes point on the screen: ``"up"`` or ``"down"``, ``"left"`` or ``"right"``.
-        letters : BorderLetters
-            For the borders.
         field : tuple of float
             Top, left, height and width of the scan in mm.
         """

@@ -42,10 +42,6 @@ class ThreeViews:
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-        The viewer.
-    on_show : CaseOnShow
-        The case on the screen.
     settings : QSettings
         Remembers whether the views are wanted.
 

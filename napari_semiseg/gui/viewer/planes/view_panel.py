@@ -39,11 +39,6 @@ _CORNERS = {
 class ViewPanel(QWidget):
     """The small views, beside each other or one over the other.
 
-    Parameters
-    ----------
-    layers : CaseLayers
-        What is on the screen.
-
     Attributes
     ----------
     views : dict of int to PlaneView

@@ -50,6 +50,7 @@ def test_settings_of_older_checkpoints_still_mean_the_same(key):
     assert settings.distance_options.millimetres == 7.0
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda values: "-".join(values.values()))
 def test_each_option_trains_towards_its_own_target(build, make_batch, key, options):

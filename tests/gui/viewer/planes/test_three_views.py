@@ -38,9 +38,9 @@ def docked(viewer, qtbot, recent, study_path):
 
 
 def show(qtbot, widget, name):
-    labelling = widget.session.labelling
-    labelling.show_case(name)
-    qtbot.waitUntil(lambda: labelling.shown == name and labelling.reading is None, timeout=PATIENCE)
+    on_show = widget.session.on_show
+    on_show.show(name)
+    qtbot.waitUntil(lambda: on_show.name == name and on_show.reading is None, timeout=PATIENCE)
 
 
 @pytest.fixture
