@@ -239,7 +239,8 @@ class Records:
         """
         with storage_errors(self.folder):
             connection = self._connection()
-            if connection.in_transaction:
+            inside_another = connection.in_transaction
+            if inside_another:
                 yield connection
                 return
             connection.execute("BEGIN IMMEDIATE")
