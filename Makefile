@@ -29,7 +29,7 @@ test: lint ## Run all checks and the tests, as continuous integration does
 	.venv/bin/npe2 validate napari-semiseg
 	.ci/test
 
-test-quick: setup ## Run the tests that neither train nor open napari: a first look
+test-quick: setup ## Run the tests that neither train nor open windows: a first look
 	.ci/test -m 'not slow and not trains and not window'
 
 test-slow: setup ## Run the tests that take minutes

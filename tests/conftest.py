@@ -37,10 +37,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     no_display = pytest.mark.skip(reason="needs a display: run under xvfb-run")
     for item in items:
         names = getattr(item, "fixturenames", ())
-        if any(name.startswith("make_napari_viewer") for name in names):
+        if "qapp" in names:
             item.add_marker("window")
-            if skipped:
-                item.add_marker(no_display)
+        if skipped and any(name.startswith("make_napari_viewer") for name in names):
+            item.add_marker(no_display)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 TOP = Path(__file__).parents[1]
+DISTRIBUTIONS = packages_distributions()  # takes seconds
 LOCAL = {"napari_semiseg", "tests", "docs", "sample_data"}
 
 
@@ -38,9 +39,8 @@ def imported(*folders):
             elif isinstance(node, ast.ImportFrom):
                 modules.add(node.module.split(".")[0])
     beside = {path.stem for folder in folders for path in (TOP / folder).rglob("*.py")}
-    distributions = packages_distributions()
     return {
-        normal(next(iter(distributions.get(module, [module]))))
+        normal(next(iter(DISTRIBUTIONS.get(module, [module]))))
         for module in modules - set(sys.stdlib_module_names) - LOCAL - beside
     }
 

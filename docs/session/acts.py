@@ -38,7 +38,7 @@ def make_a_study(stage: Stage) -> None:
 
 def name_the_structures(stage: Stage) -> None:
     """Name the structures."""
-    editor = stage.desk.study_page.classes
+    editor = stage.desk.scans_page.classes
     for value, name in enumerate(CLASSES, start=1):
         if value > 1:
             stage.hands.click(editor.add)
@@ -53,7 +53,7 @@ def name_the_structures(stage: Stage) -> None:
 def import_scans(stage: Stage) -> None:
     """Import 30 scans."""
     with stage.hands.answering_dialog([stage.scans[0].parent]):
-        stage.hands.click(stage.desk.study_page.add_folder)
+        stage.hands.click(stage.desk.scans_page.add_folder)
     stage.settle()
     stage.wait(lambda: not stage.session.overview.busy, "a look at the scans")
     stage.camera.picture("scans")
@@ -61,7 +61,7 @@ def import_scans(stage: Stage) -> None:
 
 def hold_scans_out(stage: Stage) -> None:
     """Hold scans out."""
-    page, names = stage.desk.study_page, stage.names[-HELD_OUT:]
+    page, names = stage.desk.scans_page, stage.names[-HELD_OUT:]
     files = [next(stage.labels.glob(f"{name}.*")) for name in names]
     with stage.hands.answering_dialog(files):
         stage.hands.click(page.labels)
@@ -154,7 +154,7 @@ def train_and_watch(stage: Stage) -> None:
     stage.hands.type_into(page.minutes, f"{stage.minutes:g}")
     stage.hands.click(page.start)
     stage.wait(lambda: "prediction" in session.on_show.layers.map_layers(), "the first live map")
-    stage.hands.click(page.live.kinds["signed_distance"])
+    stage.hands.click(page.previews.kinds["signed_distance"])
     for look in range(LIVE_LOOKS):
         run_event_loop(60 * stage.minutes / (LIVE_LOOKS + 2))
         if not session.training.active:
@@ -162,7 +162,7 @@ def train_and_watch(stage: Stage) -> None:
         stage.hands.turn_wheel(6 if look % 2 else -6)
         stage.camera.frame()
         if look == LIVE_LOOKS // 2:
-            stage.hands.click(page.live.kinds["signed_distance"])
+            stage.hands.click(page.previews.kinds["signed_distance"])
             stage.camera.picture("train-live")
     stage.wait(lambda: not session.training.active, "the end of training")
     stage.settle()
@@ -237,10 +237,10 @@ def accept_one_part(stage: Stage) -> None:
     hands.click_row(page.table, row_of(page.table, following), twice=True)
     _await_prediction(stage)
     hands.click(page.regions.switch)
-    stage.wait(lambda: reviewing.regions.reason_against() != LOOKING, "the parts")
-    while reviewing.regions.reason_against() == NOT_SO_SURE:  # as it says: ask for less
+    stage.wait(lambda: reviewing.regions.why_not() != LOOKING, "the parts")
+    while reviewing.regions.why_not() == NOT_SO_SURE:  # as it says: ask for less
         hands.lower(page.regions.certainty)
-        stage.wait(lambda: reviewing.regions.reason_against() != LOOKING, "the parts")
+        stage.wait(lambda: reviewing.regions.why_not() != LOOKING, "the parts")
     hands.key(Qt.Key.Key_P)
     stage.camera.picture("review-part")
     hands.key(Qt.Key.Key_A, Qt.KeyboardModifier.ShiftModifier)

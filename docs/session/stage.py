@@ -90,7 +90,7 @@ class Stage:
 
     def open_from_list(self, name: str) -> None:
         """Double-click a scan in the list of the Scans page."""
-        table = self.desk.study_page.table
+        table = self.desk.scans_page.table
         self.hands.click_row(table, row_of(table, name), twice=True)
         self.wait(lambda: self.session.on_show.name == name, f"the scan {name}")
 

@@ -31,7 +31,7 @@ from napari_semiseg.gui.open_study.advice import PAGES, next_step
 from napari_semiseg.gui.open_study.background import make_room_for_threads
 from napari_semiseg.gui.open_study.short_collections import ShortCollections
 from napari_semiseg.gui.review.page import ReviewPage
-from napari_semiseg.gui.scans.page import StudyPage
+from napari_semiseg.gui.scans.page import ScansPage
 from napari_semiseg.gui.scans.study_menu import RecentStudies, StudyMenu
 from napari_semiseg.gui.scans.welcome import WelcomePage
 from napari_semiseg.gui.session import Session
@@ -109,7 +109,7 @@ class SemisegWidget(QWidget):
         self.steps = StepBar(opened, session.training)
         self.advice = caption()
         self.advice.setAccessibleName("What to do next")
-        self.study_page = StudyPage(opened, on_show, session.scans, session.overview)
+        self.scans_page = ScansPage(opened, on_show, session.scans, session.overview)
         self.label_page = LabelPage(opened, on_show, session.labelling, session.suggesting)
         self.train_page = TrainPage(opened, on_show, session.maps, session.training)
         self.review_page = ReviewPage(
@@ -120,7 +120,7 @@ class SemisegWidget(QWidget):
         self.pages = QStackedWidget()
         self.pages.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         for page in (
-            self.study_page, self.label_page, self.train_page, self.review_page, self.compare_page,
+            self.scans_page, self.label_page, self.train_page, self.review_page, self.compare_page,
         ):  # fmt: skip
             self.pages.addWidget(scrolling(page))
         self.pages.addWidget(scrolling(self.welcome_page))
@@ -191,11 +191,11 @@ class SemisegWidget(QWidget):
         self._refresh_advice()
 
     def _refresh_views(self) -> None:
-        allow(self.linked, self.views.reason_against())
+        allow(self.linked, self.views.why_not())
         check(self.linked, self.views.shown)
 
     def _show_trust(self) -> None:
-        self.study_page.show_trust(self.session.reviewing.trust.scores)
+        self.scans_page.show_trust(self.session.reviewing.trust.scores)
 
     def _on_fixed(self) -> None:
         self.show_page(PAGES.index("Label"))

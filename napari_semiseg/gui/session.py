@@ -21,7 +21,7 @@ from napari_semiseg.gui.review.reviewing import Reviewing
 from napari_semiseg.gui.scans.overview import Overview
 from napari_semiseg.gui.scans.scans import Scans
 from napari_semiseg.gui.train.runner import TrainingWorker
-from napari_semiseg.gui.train.training import TrainingDesk
+from napari_semiseg.gui.train.training import Training
 from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
 from napari_semiseg.gui.viewer.layers import CaseLayers
 from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
@@ -55,7 +55,7 @@ class Session:
         self.overview = Overview(opened)
         self.labelling = Labelling(opened, on_show, slices)
         self.suggesting = Suggesting(opened, on_show, slices)
-        self.training = TrainingDesk(opened, on_show, maps, worker or TrainingWorker())
+        self.training = Training(opened, on_show, maps, worker or TrainingWorker())
         self.reviewing = Reviewing(opened, on_show, maps, slices)
         self.comparing = ComparingRuns(opened, on_show, maps)
 

@@ -6,14 +6,14 @@ from napari_semiseg.gui.label.page import LabelPage
 from napari_semiseg.gui.label.suggestion_panel import SuggestionPanel
 from napari_semiseg.gui.review.page import ReviewPage
 from napari_semiseg.gui.review.time_panel import TimePanel
-from napari_semiseg.gui.scans.page import StudyPage
+from napari_semiseg.gui.scans.page import ScansPage
 from napari_semiseg.gui.scans.welcome import WelcomePage
-from napari_semiseg.gui.train.live_panel import LiveView
 from napari_semiseg.gui.train.page import TrainPage
+from napari_semiseg.gui.train.preview_panel import PreviewPanel
 
 
-def study_page(session):
-    return StudyPage(session.open_study, session.on_show, session.scans, session.overview)
+def scans_page(session):
+    return ScansPage(session.open_study, session.on_show, session.scans, session.overview)
 
 
 def welcome_page(session, recent):
@@ -32,8 +32,8 @@ def train_page(session):
     return TrainPage(session.open_study, session.on_show, session.maps, session.training)
 
 
-def live_view(session):
-    return LiveView(session.on_show, session.maps, session.training)
+def preview_panel(session):
+    return PreviewPanel(session.on_show, session.maps, session.training)
 
 
 def review_page(session):

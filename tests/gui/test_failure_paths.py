@@ -121,8 +121,8 @@ def test_without_a_scan_every_page_says_what_to_do_first(docked, viewer, qtbot, 
     docked.session.open_study.open(tmp_path / "empty.semiseg")
     qtbot.waitUntil(lambda: docked.session.open_study.study is not None, timeout=PATIENCE)
     reasons = (
-        (docked.study_page.open, "Select a scan"),
-        (docked.study_page.hold_out, "Select a scan"),
+        (docked.scans_page.open, "Select a scan"),
+        (docked.scans_page.hold_out, "Select a scan"),
         (docked.label_page.case, "add some on the Scans page"),
         (docked.label_page.done, "No scan is on the screen"),
         (docked.train_page.start, "There are no scans yet"),

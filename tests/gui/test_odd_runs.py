@@ -5,7 +5,7 @@ import pytest
 from napari_semiseg.engine.study.records import Records
 from napari_semiseg.engine.training.settings import TrainingSettings
 from napari_semiseg.gui.compare.pairs import measure_runs
-from napari_semiseg.gui.scans.page import StudyPage
+from napari_semiseg.gui.scans.page import ScansPage
 from napari_semiseg.gui.train.page import TrainPage
 from tests.gui.comparable_runs import add_run, hold_out, measure
 
@@ -93,7 +93,7 @@ def test_the_pages_show_a_case_in_a_state_of_another_version(qtbot, desk, backgr
     records.close()
     desk.refresh()
     background.finish()
-    page = StudyPage(desk)
+    page = ScansPage(desk)
     qtbot.addWidget(page)
     model = page.table.cases
     texts = [

@@ -71,7 +71,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def measure_list(widget: SemisegWidget, study: Path) -> dict[str, np.ndarray]:
     """Return the lags in ms of each phase with the list of scans."""
-    session, page, meter = widget.session, widget.study_page, LagMeter()
+    session, page, meter = widget.session, widget.scans_page, LagMeter()
     results: dict[str, np.ndarray] = {}
 
     def until_looked_at(name: str) -> None:

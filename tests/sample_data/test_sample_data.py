@@ -91,6 +91,7 @@ def test_an_unknown_case_is_told_in_one_sentence_with_the_known_ones() -> None:
         sample_data.image_path("brain_99")
 
 
+@pytest.mark.trains
 def test_the_script_makes_a_committed_case_again(maker) -> None:
     brain = maker.make_brain(3)
     committed = nibabel.load(sample_data.image_path("brain_03"))

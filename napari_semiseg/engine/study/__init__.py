@@ -9,7 +9,7 @@ from napari_semiseg.engine.study.decisions import Decision, DecisionKind
 from napari_semiseg.engine.study.exports import export_labels
 from napari_semiseg.engine.study.labels.strokes import PaintedBox, lay_over
 from napari_semiseg.engine.study.runs.maps import StoredMap
-from napari_semiseg.engine.study.runs.runs import Run
+from napari_semiseg.engine.study.runs.run import Run
 from napari_semiseg.engine.study.scans.adding import ScanProblem
 from napari_semiseg.engine.study.study import Study
 from napari_semiseg.engine.study.time_spent import Work

@@ -44,8 +44,8 @@ from napari_semiseg.engine.study.labels.rules import (
     refuse_measuring_sparse,
 )
 from napari_semiseg.engine.study.records import Records
-from napari_semiseg.engine.study.runs.maps import identifier_of
-from napari_semiseg.engine.study.runs.runs import Run, Runs
+from napari_semiseg.engine.study.runs.run import Run, identifier_of
+from napari_semiseg.engine.study.runs.runs import Runs
 from napari_semiseg.engine.study.scans.adding import Scans
 from napari_semiseg.engine.study.storage import storage_errors
 from napari_semiseg.engine.study.time_spent import TimeSpent

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_semiseg.engine.evaluation.measures import MEASURES, compared
 from napari_semiseg.engine.evaluation.metrics import score
@@ -337,16 +338,15 @@ def _choices(columns: tuple[Column, ...] | list[Column]) -> list[Choice]:
 
 def _fill(combo: QComboBox, items: Sequence[Choice], chosen: object) -> None:
     """Put colour, text and data of each item into a combo, and choose one."""
-    combo.blockSignals(True)
-    combo.clear()
-    for colour, text, data in items:
-        if colour:
-            combo.addItem(swatch(colour), text, data)
-        else:
-            combo.addItem(text, data)
-    found = [place for place, (_, _, data) in enumerate(items) if data == chosen]
-    combo.setCurrentIndex(found[0] if found else (0 if items and items[0][2] is None else -1))
-    combo.blockSignals(False)
+    with signals_blocked(combo):
+        combo.clear()
+        for colour, text, data in items:
+            if colour:
+                combo.addItem(swatch(colour), text, data)
+            else:
+                combo.addItem(text, data)
+        found = [place for place, (_, _, data) in enumerate(items) if data == chosen]
+        combo.setCurrentIndex(found[0] if found else (0 if items and items[0][2] is None else -1))
 
 
 def _case_text(name: str, gap: float | None) -> str:

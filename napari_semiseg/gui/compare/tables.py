@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_semiseg.engine.evaluation.measures import MEASURES, compared
 from napari_semiseg.engine.study import ClassInfo
@@ -74,20 +75,19 @@ class RunList(QTableWidget):
             Classes of the study, for what a run's line tells when it is pointed at.
         """
         current = self.currentRow()
-        self.blockSignals(True)
-        runs = () if comparison is None else comparison.runs
-        same = [each.identifier for each in runs] == self._runs
-        self._runs = [each.identifier for each in runs]
-        self.setRowCount(len(runs))
-        chosen = 0 if comparison is None else len(comparison.columns)
-        for row, figures in enumerate(runs):
-            column = None if comparison is None else comparison.column(figures.identifier)
-            full = chosen == len(LETTERS) and column is None
-            for place, item in enumerate(_run_items(figures, column, full, classes)):
-                self.setItem(row, place, item)
-        if same and current >= 0:
-            self.setCurrentCell(current, 0)
-        self.blockSignals(False)
+        with signals_blocked(self):
+            runs = () if comparison is None else comparison.runs
+            same = [each.identifier for each in runs] == self._runs
+            self._runs = [each.identifier for each in runs]
+            self.setRowCount(len(runs))
+            chosen = 0 if comparison is None else len(comparison.columns)
+            for row, figures in enumerate(runs):
+                column = None if comparison is None else comparison.column(figures.identifier)
+                full = chosen == len(LETTERS) and column is None
+                for place, item in enumerate(_run_items(figures, column, full, classes)):
+                    self.setItem(row, place, item)
+            if same and current >= 0:
+                self.setCurrentCell(current, 0)
 
     def _on_item(self, item: QTableWidgetItem) -> None:
         if item.column() == 0:

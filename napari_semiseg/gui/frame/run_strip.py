@@ -22,7 +22,7 @@ from napari_semiseg.gui.widgets.controls import (
 
 if TYPE_CHECKING:
     from napari_semiseg.gui.open_study.open_study import OpenStudy
-    from napari_semiseg.gui.train.training import TrainingDesk, TrainingProgress
+    from napari_semiseg.gui.train.training import Training, TrainingProgress
 
 
 def training_text(progress: TrainingProgress, state: str) -> str:
@@ -65,7 +65,7 @@ class _Row(QWidget):
 class RunStrip(QWidget):
     """Training and the long job under way, each with its buttons."""
 
-    def __init__(self, open_study: OpenStudy, training: TrainingDesk) -> None:
+    def __init__(self, open_study: OpenStudy, training: Training) -> None:
         super().__init__()
         self._open = open_study
         self._training = training

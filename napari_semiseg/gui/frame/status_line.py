@@ -18,7 +18,7 @@ from napari_semiseg.gui.widgets.controls import caption, how_long_ago
 if TYPE_CHECKING:
     from napari_semiseg.gui.label.labelling import Labelling
     from napari_semiseg.gui.open_study.open_study import OpenStudy
-    from napari_semiseg.gui.train.training import TrainingDesk
+    from napari_semiseg.gui.train.training import Training
 
 RENEW_MILLISECONDS = 2000
 GIBIBYTE = 2**30
@@ -28,7 +28,7 @@ NOTICE = "For research use only — not a medical device"
 class StatusLine(QWidget):
     """Device, memory and last save, and what the program must not be used for."""
 
-    def __init__(self, open_study: OpenStudy, labelling: Labelling, training: TrainingDesk) -> None:
+    def __init__(self, open_study: OpenStudy, labelling: Labelling, training: Training) -> None:
         super().__init__()
         self._open = open_study
         self._saving = labelling.saving

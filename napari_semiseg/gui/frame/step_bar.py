@@ -16,7 +16,7 @@ from napari_semiseg.gui.widgets.controls import describe
 
 if TYPE_CHECKING:
     from napari_semiseg.gui.open_study.open_study import OpenStudy
-    from napari_semiseg.gui.train.training import TrainingDesk
+    from napari_semiseg.gui.train.training import Training
 
 _TOOLTIPS = (
     "The scans of the study and the structures to mark in them.",
@@ -40,7 +40,7 @@ class StepBar(QWidget):
 
     chosen = Signal(int)
 
-    def __init__(self, open_study: OpenStudy, training: TrainingDesk) -> None:
+    def __init__(self, open_study: OpenStudy, training: Training) -> None:
         super().__init__()
         self._open = open_study
         self._training = training

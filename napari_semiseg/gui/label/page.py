@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 from superqt import QElidingLabel
+from superqt.utils import signals_blocked
 
 from napari_semiseg.engine.review.time_ledger import time_words
 from napari_semiseg.engine.study import CaseState, ClassInfo
@@ -196,16 +197,15 @@ class LabelPage(QWidget):
     def _refresh_cases(self) -> None:
         cases = self._open.records.cases
         shown = self._on_show.reading or self._on_show.name
-        self.case.blockSignals(True)
-        listed = [(case.name, case.state) for case in cases]
-        if listed != self._listed:
-            self._listed = listed
-            self.case.clear()
-            for name, state in listed:
-                self.case.addItem(self._icons.get(state) or state_icon(state), name)
-        self.case.setCurrentIndex(self.case.findText(shown) if shown else -1)
-        self.case.setPlaceholderText("Choose a scan" if cases else "No scans yet")
-        self.case.blockSignals(False)
+        with signals_blocked(self.case):
+            listed = [(case.name, case.state) for case in cases]
+            if listed != self._listed:
+                self._listed = listed
+                self.case.clear()
+                for name, state in listed:
+                    self.case.addItem(self._icons.get(state) or state_icon(state), name)
+            self.case.setCurrentIndex(self.case.findText(shown) if shown else -1)
+            self.case.setPlaceholderText("Choose a scan" if cases else "No scans yet")
         row = self.case.currentIndex()
         first = "This is the first scan." if row == 0 else None
         last = "This is the last scan." if row == len(cases) - 1 and row >= 0 else None

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_semiseg.gui.label.slice_strip import SliceStrip
 from napari_semiseg.gui.open_study.advice import plural
@@ -71,7 +72,7 @@ class SlicePanel(QWidget):
     def refresh(self) -> None:
         """Show the slices as they are now."""
         slices, case = self._slices, self._on_show.case
-        reason = slices.reason_against_marking()
+        reason = slices.why_not_mark()
         current = slices.current
         self.strip.refresh(reason if current is None else None)
         allow(self.done, reason)
@@ -303,16 +304,15 @@ class ClassPanel(QWidget):
     def refresh(self, reason: str | None) -> None:
         """Say which tools can act; a reason tells why none can."""
         for tool, title in ((self.interpolate, "Interpolate"), (self.keep_largest, "Keep largest")):
-            allow(tool, reason or self._tools.reason_against(title))
-        allow(self.fill_holes, reason or self._tools.reason_against_filling(self._in_3d))
+            allow(tool, reason or self._tools.why_not(title))
+        allow(self.fill_holes, reason or self._tools.why_not_fill(self._in_3d))
         allow(self.holes, reason)
 
 
 def _show(box: QDoubleSpinBox, value: float) -> None:
     """Show a number without telling its listeners."""
-    box.blockSignals(True)
-    box.setValue(value)
-    box.blockSignals(False)
+    with signals_blocked(box):
+        box.setValue(value)
 
 
 def _choose(choice: QRadioButton) -> None:

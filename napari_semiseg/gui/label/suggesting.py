@@ -89,7 +89,7 @@ class Suggesting:
         cases = {item.case: records.case(item.case) for item in self._found}
         return [item for item in self._found if _is_candidate(cases[item.case])]
 
-    def reason_against(self) -> str | None:
+    def why_not(self) -> str | None:
         """Return why no scans can be suggested; None if they can."""
         records, job = self._open.records, self._open.job
         if job is not None:
@@ -108,7 +108,7 @@ class Suggesting:
     def look(self) -> None:
         """Look through the scans with the newest run that can predict."""
         study, run = self._open.study, self._open.records.usable_run
-        if study is None or run is None or self.reason_against() is not None:
+        if study is None or run is None or self.why_not() is not None:
             return
         self._open.start_job(
             "Looking for scans to label",

@@ -57,7 +57,7 @@ class SuggestionPanel(QWidget):
 
     def refresh(self) -> None:
         """Show what is suggested, or why nothing can be."""
-        allow(self.ask, self._suggesting.reason_against())
+        allow(self.ask, self._suggesting.why_not())
         listed = tuple(self._suggesting.suggestions)
         if listed != self._listed:
             self._listed = listed

@@ -173,7 +173,7 @@ class LabelTools:
 
     # tools for a whole class
 
-    def reason_against(self, title: str) -> str | None:
+    def why_not(self, title: str) -> str | None:
         """Return why a tool cannot act at this moment; None if it can.
 
         Parameters
@@ -192,9 +192,9 @@ class LabelTools:
             return slices.no_slices
         return None
 
-    def reason_against_filling(self, in_3d: bool) -> str | None:
+    def why_not_fill(self, in_3d: bool) -> str | None:
         """Return why holes cannot be filled, in 3D or in each slice; None if they can."""
-        reason = self.reason_against("Fill holes")
+        reason = self.why_not("Fill holes")
         return reason if reason is not None or in_3d else self._slices.no_slices
 
     def interpolate(self) -> None:
@@ -219,7 +219,7 @@ class LabelTools:
     def fill_holes(self, in_3d: bool) -> None:
         """Fill what the selected class encloses, in 3D or within each slice of the view."""
         axis = None if in_3d else self._slices.axis
-        reason = self.reason_against_filling(in_3d)
+        reason = self.why_not_fill(in_3d)
         if reason is not None:
             self._open.tell(reason)
             return
@@ -228,7 +228,7 @@ class LabelTools:
 
     def _start(self, title: str, compute: Callable[..., LabelEdit]) -> None:
         layer = self._layer
-        if layer is None or self.reason_against(title) is not None:
+        if layer is None or self.why_not(title) is not None:
             return
         self.working = title
         self.changed.emit()

@@ -74,7 +74,7 @@ class BeforeAfter:
             self._before, self._edited = self._as_read, True
             self.changed.emit()
 
-    def reason_against(self) -> str | None:
+    def why_not(self) -> str | None:
         """Return why no label of before can be shown; None if one can."""
         case = self._on_show.case
         if case is None or self._layer is None:
@@ -90,7 +90,7 @@ class BeforeAfter:
         """Show the label of before, or the present one."""
         if not before:
             self._end()
-        elif not self.showing and self.reason_against() is None:
+        elif not self.showing and self.why_not() is None:
             if self._before is not None:
                 self._begin(self._before)
             else:

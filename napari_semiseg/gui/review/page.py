@@ -240,11 +240,11 @@ class ReviewPage(QWidget):
         self.trust.refresh()
 
     def _refresh_worst(self) -> None:
-        allow(self.worst, self._reviewing.worst.reason_against())
+        allow(self.worst, self._reviewing.worst.why_not())
         self.worst_found.setText(self._reviewing.worst.words)
 
     def _refresh_before(self) -> None:
-        allow(self.before, self._reviewing.before.reason_against())
+        allow(self.before, self._reviewing.before.why_not())
         check(self.before, self._reviewing.before.showing)
 
     def _refresh_maps(self) -> None:

@@ -239,14 +239,14 @@ class RegionReview:
 
     def choose_next(self) -> None:
         """Choose the part after the chosen one, and the first after the last."""
-        if self.reason_against() is None and self.parts is not None:
+        if self.why_not() is None and self.parts is not None:
             table = self.parts.regions.table
             place = 0 if self.chosen is None else self.chosen.number  # numbers count from 1
             self.choose(table[place % len(table)])
 
     # deciding
 
-    def reason_against(self) -> str | None:
+    def why_not(self) -> str | None:
         """Return why no part can be decided on; None if one can."""
         case = self._on_show.case
         if self._answer is None or case is None:
@@ -263,11 +263,11 @@ class RegionReview:
             return DECIDED
         return NOT_SO_SURE if self.parts.left_ml > 0 else NOTHING_LEFT
 
-    def reason_against_one(self) -> str | None:
+    def why_not_one(self) -> str | None:
         """Return why the chosen part cannot be decided on; None if it can."""
-        return self.reason_against() or (NONE_CHOSEN if self.chosen is None else None)
+        return self.why_not() or (NONE_CHOSEN if self.chosen is None else None)
 
-    def reason_against_undo(self) -> str | None:
+    def why_not_undo(self) -> str | None:
         """Return why the last decision on a part cannot be undone; None if it can."""
         case = self._on_show.case
         here = None if case is None else (case.name, case.label_version)
@@ -275,22 +275,22 @@ class RegionReview:
 
     def accept_chosen(self) -> None:
         """Accept the chosen part into the label."""
-        if self.reason_against_one() is None and self.chosen is not None:
+        if self.why_not_one() is None and self.chosen is not None:
             self._decide(lambda study: study.labels.parts.accept, [self.chosen])
 
     def accept_all(self) -> None:
         """Accept all parts that are sure enough into the label."""
-        if self.reason_against() is None and self.parts is not None:
+        if self.why_not() is None and self.parts is not None:
             self._decide(lambda study: study.labels.parts.accept, self.parts.regions.table)
 
     def reject_chosen(self) -> None:
         """Reject the chosen part: it is not offered again, and not trained on."""
-        if self.reason_against_one() is None and self.chosen is not None:
+        if self.why_not_one() is None and self.chosen is not None:
             self._decide(lambda study: study.labels.parts.reject, [self.chosen])
 
     def undo(self) -> None:
         """Take the last decision back."""
-        if self.reason_against_undo() is None and self._undoable is not None:
+        if self.why_not_undo() is None and self._undoable is not None:
             name, version = self._undoable
             self._undoable = None
             self._change(name, lambda study: study.labels.parts.take_back(name, version))

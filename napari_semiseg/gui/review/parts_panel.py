@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 from superqt import QLabeledSlider
+from superqt.utils import signals_blocked
 
 from napari_semiseg.gui.review.parts import NOT_UNSURE, class_name, classes_by_value
 from napari_semiseg.gui.widgets.case_columns import millilitres, percent
@@ -159,30 +160,29 @@ class RegionSection(Fold):
         review = self._review
         parts = review.parts
         self._list(() if parts is None else parts.regions.table)
-        reason, reason_against_one = review.reason_against(), review.reason_against_one()
+        reason, why_not_one = review.why_not(), review.why_not_one()
         allow(self.certainty, None if review.tells_certainty else NOT_UNSURE)
-        allow(self.accept, reason_against_one)
-        allow(self.reject, reason_against_one)
+        allow(self.accept, why_not_one)
+        allow(self.reject, why_not_one)
         allow(self.accept_all, reason)
-        allow(self.undo, review.reason_against_undo())
+        allow(self.undo, review.why_not_undo())
         self.words.setText(" ".join(filter(None, (reason or self._summary(), self._standing()))))
 
     def _list(self, table: tuple[Part, ...]) -> None:
         shown = table[:MOST_ROWS]
-        self.table.blockSignals(True)
-        if shown != self._listed:
-            self._listed = shown
-            self.table.setRowCount(len(shown))
-            for row, region in enumerate(shown):
-                self._fill(row, region)
-        chosen = self._review.chosen
-        model = self.table.selectionModel()
-        if model is not None:
-            if chosen is not None and chosen in shown:
-                self.table.selectRow(shown.index(chosen))
-            else:
-                model.select(model.selection(), QItemSelectionModel.SelectionFlag.Deselect)
-        self.table.blockSignals(False)
+        with signals_blocked(self.table):
+            if shown != self._listed:
+                self._listed = shown
+                self.table.setRowCount(len(shown))
+                for row, region in enumerate(shown):
+                    self._fill(row, region)
+            chosen = self._review.chosen
+            model = self.table.selectionModel()
+            if model is not None:
+                if chosen is not None and chosen in shown:
+                    self.table.selectRow(shown.index(chosen))
+                else:
+                    model.select(model.selection(), QItemSelectionModel.SelectionFlag.Deselect)
 
     def _fill(self, row: int, region: Part) -> None:
         classes = self._open.records.classes

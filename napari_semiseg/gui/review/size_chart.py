@@ -15,6 +15,7 @@ import pyqtgraph as pg
 from qtpy.QtCore import QEvent, QObject, QPointF, Qt, Signal
 from qtpy.QtGui import QColor, QCursor, QFocusEvent, QKeyEvent
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QToolTip, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
 
 from napari_semiseg.engine.study import ClassInfo
 from napari_semiseg.gui.widgets.controls import caption, describe, swatch
@@ -131,16 +132,15 @@ class SizeChart(QWidget):
         self._profile, self._classes = profile, {info.value: info for info in classes}
         self._slice = None
         self._here.hide()
-        self.structure.blockSignals(True)
-        self.structure.clear()
-        for value in profile.class_values if profile is not None else ():
-            info = self._classes.get(value)
-            if info is None:
-                self.structure.addItem(f"class {value}", value)
-            else:
-                self.structure.addItem(swatch(info.colour), info.name, value)
-        self.structure.setCurrentIndex(max(0, self.structure.findData(chosen)))
-        self.structure.blockSignals(False)
+        with signals_blocked(self.structure):
+            self.structure.clear()
+            for value in profile.class_values if profile is not None else ():
+                info = self._classes.get(value)
+                if info is None:
+                    self.structure.addItem(f"class {value}", value)
+                else:
+                    self.structure.addItem(swatch(info.colour), info.name, value)
+            self.structure.setCurrentIndex(max(0, self.structure.findData(chosen)))
         self._choice.setVisible(self.structure.count() > 1)
         self._draw()
 

@@ -91,7 +91,7 @@ class WorstSlices:
         self._problem = sentence
         self.changed.emit()
 
-    def reason_against(self) -> str | None:
+    def why_not(self) -> str | None:
         """Return why no slice can be jumped to; None if one can."""
         axis = self._slices.axis
         if self._problem is not None or self._needs is None:
@@ -109,7 +109,7 @@ class WorstSlices:
 
         slices, needs = self._slices, self._needs
         axis = slices.axis
-        if self.reason_against() is not None or axis is None or needs is None:
+        if self.why_not() is not None or axis is None or needs is None:
             return
         seen = self._seen.setdefault(axis, set())
         find = partial(next_worst_slice, needs, axis, self._spacing)

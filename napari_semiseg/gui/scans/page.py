@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
 
 
-class StudyPage(DropPage):
+class ScansPage(DropPage):
     """The list of scans and the table of classes."""
 
     def __init__(

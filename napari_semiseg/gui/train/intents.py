@@ -22,7 +22,7 @@ FEWEST_STEPS = 20
 """Runs of fewer steps tell no pace: the first ones are slow."""
 
 SIDE_WORK_SHARE = 0.1
-"""Time that live maps, and as much that measuring, may take on top of the steps."""
+"""Time that previews, and as much that measuring, may take on top of the steps."""
 
 
 @dataclass(frozen=True)
@@ -160,9 +160,9 @@ def forecast(minutes: float, pace: Pace | None, validated: bool) -> str:
     """
     most = minutes * (1 + SIDE_WORK_SHARE * (2 if validated else 1))
     most = math.ceil(2 * most) / 2 if most < 10 else float(math.ceil(most))
-    total = f"with live maps up to {in_words(most)} in all, plus reading the scans"
+    total = f"with previews up to {in_words(most)} in all, plus reading the scans"
     if validated:
-        total = total.replace("live maps", "live maps and measuring")
+        total = total.replace("previews", "previews and measuring")
     if pace is None:
         return (
             f"How many steps that is on this computer is not known before the first run; {total}."

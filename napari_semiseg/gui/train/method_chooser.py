@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_semiseg.gui.train.method_shelf import (
     Shelf,
@@ -177,13 +178,12 @@ class MethodChooser(QWidget):
             self.search.setFocus()
 
     def _fill(self) -> None:
-        self.tree.blockSignals(True)
-        self.tree.clear()
-        found = shelves(self._methods, self.search.text())
-        for shelf in found:
-            self._add_shelf(shelf)
-        self.tree.expandAll()
-        self.tree.blockSignals(False)
+        with signals_blocked(self.tree):
+            self.tree.clear()
+            found = shelves(self._methods, self.search.text())
+            for shelf in found:
+                self._add_shelf(shelf)
+            self.tree.expandAll()
         self.tree.setVisible(bool(found))
         self.nothing.setVisible(not found and bool(self._methods))
         self._mark_chosen()
@@ -211,14 +211,13 @@ class MethodChooser(QWidget):
         current = self.tree.currentItem()
         if current is not None and current.data(0, KEY) == self._key:
             return
-        self.tree.blockSignals(True)
-        self.tree.setCurrentItem(None)
-        for row in self._rows():
-            if row.data(0, KEY) == self._key:
-                self.tree.setCurrentItem(row)
-                self.tree.scrollToItem(row)
-                break
-        self.tree.blockSignals(False)
+        with signals_blocked(self.tree):
+            self.tree.setCurrentItem(None)
+            for row in self._rows():
+                if row.data(0, KEY) == self._key:
+                    self.tree.setCurrentItem(row)
+                    self.tree.scrollToItem(row)
+                    break
 
     def _rows(self) -> list[QTreeWidgetItem]:
         groups = [self.tree.topLevelItem(index) for index in range(self.tree.topLevelItemCount())]

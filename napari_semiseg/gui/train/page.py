@@ -1,7 +1,7 @@
 """The Train page: which method, for how long, and how it is going.
 
 What a clinician decides is above; hyper-parameters are folded away under “Advanced”. While a run
-trains, its live maps and its curve take the place of the choices.
+trains, its previews and its curve take the place of the choices.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_semiseg.engine.errors import SemisegError
 from napari_semiseg.engine.training.settings import DEFAULT_MINUTES, TrainingSettings
@@ -38,8 +39,8 @@ from napari_semiseg.gui.train.intents import (
     minutes_of,
     pace_of,
 )
-from napari_semiseg.gui.train.live_panel import LiveView
 from napari_semiseg.gui.train.method_chooser import MethodChooser
+from napari_semiseg.gui.train.preview_panel import PreviewPanel
 from napari_semiseg.gui.train.run_facts import facts_of, memory_in_use
 from napari_semiseg.gui.train.settings_form import SettingsForm
 from napari_semiseg.gui.widgets.controls import (
@@ -55,7 +56,7 @@ from napari_semiseg.gui.widgets.controls import (
 if TYPE_CHECKING:
     from napari_semiseg.engine.study import Run
     from napari_semiseg.gui.open_study.open_study import OpenStudy
-    from napari_semiseg.gui.train.training import TrainingDesk
+    from napari_semiseg.gui.train.training import Training
     from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
     from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
 
@@ -73,14 +74,14 @@ DEVICES = (
 
 
 class TrainPage(QWidget):
-    """The choice of method and time, live maps, and the curve."""
+    """The choice of method and time, previews, and the curve."""
 
     def __init__(
         self,
         open_study: OpenStudy,
         on_show: CaseOnShow,
         maps: MapsOnShow,
-        training: TrainingDesk,
+        training: Training,
     ) -> None:
         super().__init__()
         self._open = open_study
@@ -140,9 +141,8 @@ class TrainPage(QWidget):
         describe(self.slider, "Time to train", "How long to train, from half a minute to a day.")
         self.minutes.valueChanged.connect(self._on_minutes)
         self.slider.valueChanged.connect(self._on_slider)
-        self.minutes.blockSignals(True)
-        self.minutes.setValue(DEFAULT_MINUTES)
-        self.minutes.blockSignals(False)
+        with signals_blocked(self.minutes):
+            self.minutes.setValue(DEFAULT_MINUTES)
 
     def _make_advanced(self) -> None:
         self.device = QComboBox()
@@ -192,7 +192,7 @@ class TrainPage(QWidget):
         self.why = caption(faint=True)
         self.facts = caption()
         self.facts.setAccessibleName("How the run goes")
-        self.live = LiveView(self._on_show, self._maps, self._training)
+        self.previews = PreviewPanel(self._on_show, self._maps, self._training)
         self.curve = LearningCurve()
 
     def _lay_out(self) -> None:
@@ -220,7 +220,7 @@ class TrainPage(QWidget):
         choices.addWidget(self.start)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        parts = (self.choices, self.learn_on, self.resume, self.why, self.facts, self.live)
+        parts = (self.choices, self.learn_on, self.resume, self.why, self.facts, self.previews)
         for part in (*parts, self.curve, self.plan):
             layout.addWidget(part)
         layout.addStretch(1)
@@ -286,9 +286,8 @@ class TrainPage(QWidget):
         """Show what the intents take, and what the chosen time comes to."""
         pace = self._pace()
         if self._intent is not None:
-            self.minutes.blockSignals(True)
-            self.minutes.setValue(minutes_of(self._intent, pace))
-            self.minutes.blockSignals(False)
+            with signals_blocked(self.minutes):
+                self.minutes.setValue(minutes_of(self._intent, pace))
         minutes = self.minutes.value()
         for intent in INTENTS:
             made, words = self.intents[intent.key], in_words(minutes_of(intent, pace))
@@ -301,9 +300,8 @@ class TrainPage(QWidget):
         validated = trainable(self._open.records) >= VALIDATED_FROM
         self.forecast.setText(forecast(minutes, pace, validated))
         share = math.log(minutes / SHORTEST) / math.log(LONGEST / SHORTEST)
-        self.slider.blockSignals(True)
-        self.slider.setValue(round(SLIDER_STEPS * share))
-        self.slider.blockSignals(False)
+        with signals_blocked(self.slider):
+            self.slider.setValue(round(SLIDER_STEPS * share))
 
     def settings(self) -> TrainingSettings:
         """Return what is chosen.

@@ -31,7 +31,7 @@ def facts_of(progress: TrainingProgress, state: str, memory: str, now: datetime)
     Parameters
     ----------
     state : str
-        `TrainingDesk.state`.
+        `Training.state`.
     memory : str
         From `memory_in_use`.
     """

@@ -25,7 +25,7 @@ from napari_semiseg.engine.training.events import (
     Validated,
     Warned,
 )
-from napari_semiseg.gui.train.live_maps import LiveMaps
+from napari_semiseg.gui.train.previews import Previews
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.study import Run
@@ -91,14 +91,14 @@ class TrainingProgress:
     outcome: str = ""
 
 
-class TrainingDesk:
+class Training:
     """One training at a time, in the background.
 
     Attributes
     ----------
     progress : TrainingProgress
         Of the run under way, or of the last one.
-    live : LiveMaps
+    previews : Previews
         What the run says about the case on the screen, now and before.
     changed : psygnal.Signal
         Emitted when the state or the progress changed.
@@ -123,11 +123,11 @@ class TrainingDesk:
         self._starting, self._asked = False, 0
         self._last_signal = 0.0
         self.progress = TrainingProgress()
-        self.live = LiveMaps(open_study, on_show, maps)
+        self.previews = Previews(open_study, on_show, maps)
         for signal in (
             on_show.label_shown,
             maps.previews_wanted_changed,
-            self.live.kinds_changed,
+            self.previews.kinds_changed,
         ):
             signal.connect(self._preview)
         open_study.leaving.connect(self._forget)
@@ -158,7 +158,7 @@ class TrainingDesk:
         self._asked += 1
         asked = self._asked
         if resume is None or resume != self.progress.run:
-            self.live.begin()
+            self.previews.begin()
         self.progress = TrainingProgress(preparing="saving labels")
         path = study.path
 
@@ -231,12 +231,12 @@ class TrainingDesk:
         """Have the case on the screen previewed from now on, where previews are wanted."""
         if self._worker.state != "idle":
             case = self._on_show.name if self._maps.previews_wanted else None
-            self._worker.show_case(case, self.live.kinds)
+            self._worker.show_case(case, self.previews.kinds)
 
     def _forget(self) -> None:
         """Forget the last run; only a desk that is closed leaves while one is under way."""
         self._worker.close()  # waits for the checkpoint
-        self.live.begin()
+        self.previews.begin()
         self.progress = TrainingProgress()
         self.changed.emit()
 
@@ -264,7 +264,7 @@ class TrainingDesk:
                 for value, dice in event.dice.items():
                     self.progress.class_dice.setdefault(value, []).append((event.step, dice))
             case Preview():
-                self.live.take(event.maps, event.step)
+                self.previews.take(event.maps, event.step)
             case Warned():
                 self.progress.warnings.append(event.sentence)
                 self._open.warn(event.sentence)

@@ -162,9 +162,8 @@ def map_layers(
         yield from build.layers(own.description, own.array, native=asdict(own.description))
     there = [item for key, item in reversed(MAPS.items()) if key in maps.shared]
     for item in sorted(there, key=lambda item: (item.look == "classes", item.drawn.clear)):
-        source = maps.uncertainty_source if item.sourced else ""
-        details = {"source": source} if item.sourced else {}
-        yield from build.layers(item, maps.shared[item.key], source, **details)
+        details = {"source": maps.uncertainty_source} if item.sourced else {}
+        yield from build.layers(item, maps.shared[item.key], **details)
 
 
 def is_outlined(kind: str) -> bool:
@@ -181,13 +180,13 @@ class _LayerBuilder:
     origin: Mapping[str, Any]
 
     def layers(
-        self, item: NativeMap, voxels: np.ndarray, source: str = "", **details: Any
+        self, item: NativeMap, voxels: np.ndarray, **details: Any
     ) -> Iterator[tuple[str, LayerData]]:
         """Return the layer of a map, or those of its classes, each with its key."""
         if item.look == "classes":
             yield item.key, self._class_values(item, voxels, details)
         elif item.channels == "one":
-            yield item.key, self._numbers(item, voxels, source, details)
+            yield item.key, self._numbers(item, voxels, details.get("source", ""), details)
         else:
             stack = voxels[1:] if item.channels == "classes" else voxels
             if len(stack) != len(self.classes):

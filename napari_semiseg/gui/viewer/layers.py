@@ -245,7 +245,7 @@ class CaseLayers:
         if self._show(maps, classes, run=None, step=step):
             self._last_preview = now
 
-    def show_snapshot(self, maps: CaseMaps, classes: Sequence[ClassInfo], step: int) -> None:
+    def show_chosen_preview(self, maps: CaseMaps, classes: Sequence[ClassInfo], step: int) -> None:
         """Show a preview that the user asks for, however soon after the last one.
 
         Parameters

@@ -197,7 +197,7 @@ class MapsOnShow:
             self._gave_way = True
             self._let_go()
         before = set(self._layers.map_layers())
-        show = self._layers.show_snapshot if asked_for else self._layers.show_preview
+        show = self._layers.show_chosen_preview if asked_for else self._layers.show_preview
         show(maps, self._open.records.classes, step)
         if set(self._layers.map_layers()) - before:
             self._apply_visibility()

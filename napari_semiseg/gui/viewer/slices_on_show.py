@@ -134,7 +134,7 @@ class SlicesOnShow:
             index = min(max(index, 0), len(self._painted) - 1)
             self._dims.set_point(self.axis, index * float(self._layer.scale[self.axis]))
 
-    def reason_against_marking(self) -> str | None:
+    def why_not_mark(self) -> str | None:
         """Return why the slice cannot be marked as done; None if it can."""
         case = self._on_show.case
         if case is None or self.no_slices is not None:
@@ -146,7 +146,7 @@ class SlicesOnShow:
     def mark_current(self) -> None:
         """Mark the slice that is looked at as done, or take its mark away."""
         name, axis, index = self._on_show.name, self.axis, self.current
-        if name is None or axis is None or index is None or self.reason_against_marking():
+        if name is None or axis is None or index is None or self.why_not_mark():
             return
         done = index not in self.done
         self._open.change(lambda study: study.labels.mark_slices(name, axis, [index], done=done))

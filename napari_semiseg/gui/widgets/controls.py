@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 _TOOLTIP = "semiseg_tooltip"
 SWATCH = 14
@@ -60,9 +61,8 @@ def allow(widget: QWidget, reason: str | None) -> None:
 
 def check(control: QAbstractButton, checked: bool) -> None:
     """Check a button without telling its listeners."""
-    control.blockSignals(True)
-    control.setChecked(checked)
-    control.blockSignals(False)
+    with signals_blocked(control):
+        control.setChecked(checked)
 
 
 def caption(text: str = "", *, faint: bool = False) -> QLabel:

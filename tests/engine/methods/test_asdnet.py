@@ -8,6 +8,8 @@ from napari_semiseg.engine.methods.contract import Clock
 from napari_semiseg.engine.parts.adversarial import MADE, REAL
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss
 
+pytestmark = pytest.mark.trains
+
 END = Clock(6000, 1.0)
 
 

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from napari_semiseg.engine.methods.contract import Clock
 from napari_semiseg.engine.parts.prototype_segmentation import backward_consistency, prototypes_of
 
+pytestmark = pytest.mark.trains
+
 END = Clock(6000, 1.0)
 
 

@@ -12,6 +12,8 @@ from napari_semiseg.engine.methods.curriculum import Curriculum
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED, cross_entropy, segmentation_loss
 from napari_semiseg.engine.parts.size_bounds import labelled_sizes, outputs_of, soft_sizes
 
+pytestmark = pytest.mark.trains
+
 LEARNING_SIZES = Clock(step=10, share=0.1)
 SEGMENTING = Clock(step=500, share=0.6)
 SMALL = {"regressor": "small"}

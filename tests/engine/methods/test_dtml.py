@@ -8,6 +8,8 @@ from napari_semiseg.engine.methods.contract import Clock
 from napari_semiseg.engine.parts.segmentation_loss import dice_loss
 from napari_semiseg.engine.parts.signed_distance import mask_probability
 
+pytestmark = pytest.mark.trains
+
 START, END = Clock(0, 0.0), Clock(6000, 1.0)
 
 

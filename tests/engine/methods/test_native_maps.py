@@ -5,6 +5,8 @@ import torch
 
 from napari_semiseg.engine.methods.contract import Clock
 
+pytestmark = pytest.mark.trains
+
 KEYS = ("mean-teacher", "ua-mt", "dtc", "dtml", "ug-mcl", "cpcl", "reciprocal")
 END = Clock(step=900, share=0.95, warm_start_share=0.35)
 

@@ -9,6 +9,8 @@ from napari_semiseg.engine.methods.bodies.optimisation import learning_rate
 from napari_semiseg.engine.methods.contract import Clock
 from napari_semiseg.engine.parts.segmentation_loss import cross_entropy
 
+pytestmark = pytest.mark.trains
+
 PRETRAINING = Clock(step=100, share=0.25)
 BEGUN = Clock(step=200, share=0.5)
 LATE = Clock(step=300, share=0.75)

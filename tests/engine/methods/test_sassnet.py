@@ -16,6 +16,8 @@ from napari_semiseg.engine.parts.signed_distance import (
     signed_distance_target,
 )
 
+pytestmark = pytest.mark.trains
+
 START, END = Clock(0, 0.0), Clock(6000, 1.0)
 
 

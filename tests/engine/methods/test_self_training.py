@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from napari_semiseg.engine.methods.contract import Clock
 from napari_semiseg.engine.parts.segmentation_loss import IGNORED
 
+pytestmark = pytest.mark.trains
+
 START = Clock(step=10, share=0.1, warm_start_share=0.4)
 FIRST = Clock(step=50, share=0.5, warm_start_share=0.4)
 SECOND = Clock(step=80, share=0.8, warm_start_share=0.4)

@@ -8,6 +8,8 @@ import torch
 from napari_semiseg.engine.methods.contract import Clock
 from napari_semiseg.engine.parts.view_transforms import AXIAL, RIGHT, View, flip, quarter_turns
 
+pytestmark = pytest.mark.trains
+
 END = Clock(6000, 1.0)
 QUIET = {"noise": 0.0}
 KEYS = ("tcsm", "tcse")

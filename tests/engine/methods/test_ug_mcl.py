@@ -6,6 +6,8 @@ import torch
 from napari_semiseg.engine.methods.contract import Clock
 from napari_semiseg.engine.parts.uncertainty import DROPOUT
 
+pytestmark = pytest.mark.trains
+
 START, END = Clock(0, 0.0), Clock(6000, 1.0)
 
 

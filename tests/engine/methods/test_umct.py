@@ -7,6 +7,8 @@ import torch.nn as nn
 from napari_semiseg.engine.methods.contract import Clock
 from napari_semiseg.engine.parts.segmentation_loss import segmentation_loss, soft_segmentation_loss
 
+pytestmark = pytest.mark.trains
+
 END = Clock(6000, 1.0)
 QUICK = {"passes": 2}
 

@@ -50,6 +50,7 @@ def test_paper_unet_has_the_papers_parameter_count(channels, classes, expected):
     assert count_parameters(network) == expected
 
 
+@pytest.mark.trains
 def test_the_bottleneck_of_the_papers_crop_is_7_by_7_by_5():
     network = build_network(specification("vnet")).eval()
     with torch.inference_mode():

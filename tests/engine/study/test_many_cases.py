@@ -73,6 +73,7 @@ def sampled(studies):
     return BatchSampler(labelled, unlabelled, plan, 0, torch.device("cpu"))
 
 
+@pytest.mark.trains
 def test_few_files_stay_open_and_crops_come_from_all(sampled, monkeypatch):
     opened, original = [], np.load
     monkeypatch.setattr(

@@ -61,6 +61,7 @@ def start(program: str, *arguments: str) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.trains
 def test_two_programs_write_alternately_and_lose_nothing(study: Study) -> None:
     rounds = 12
     others = [start(SAVE_AND_RUN, str(study.path), who, str(rounds)) for who in ("ada", "grace")]
@@ -86,6 +87,7 @@ def test_two_programs_write_alternately_and_lose_nothing(study: Study) -> None:
     assert len(list((study.path / "labels" / "1").glob("*.zarr"))) == 2
 
 
+@pytest.mark.trains
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_program_that_is_killed_leaves_a_whole_label(tmp_path: Path, study: Study) -> None:
     study.set_classes(parse_classes(",".join(f"{value}=c{value}" for value in range(1, 256))))

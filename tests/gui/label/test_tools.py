@@ -196,15 +196,15 @@ def test_a_tool_with_nothing_to_do_says_so(tools, layer, background, messages, t
 
 def test_a_tool_that_cannot_act_says_why(desk, tools, layer, background):
     layer.selected_label = 0
-    assert "eraser" in tools.reason_against("Keep largest")
+    assert "eraser" in tools.why_not("Keep largest")
     tools.keep_largest()
     assert not background.waiting
     layer.selected_label = 1
     desk.on_show.layers.dims.ndisplay = 3
-    assert "3D view" in tools.reason_against("Interpolate")
-    assert tools.reason_against("Keep largest") is None
+    assert "3D view" in tools.why_not("Interpolate")
+    assert tools.why_not("Keep largest") is None
     desk.on_show.leave()
-    assert "choose one" in tools.reason_against("Keep largest")
+    assert "choose one" in tools.why_not("Keep largest")
 
 
 def test_in_a_window_ctrl_z_takes_an_interpolation_back_and_the_study_follows(
@@ -250,10 +250,10 @@ def test_holes_of_each_slice_are_not_filled_in_3d_where_no_slice_is_shown(
     background.finish()
     assert layer.data[1, 4, 4] == 0
     assert "leave the 3D view" in messages()[-1][1]
-    assert "leave the 3D view" in tools.reason_against("Interpolate")
+    assert "leave the 3D view" in tools.why_not("Interpolate")
 
 
 def test_a_label_that_was_taken_off_the_list_is_the_reason(desk, tools):
     desk.on_show.layers.viewer.layers.remove(desk.on_show.layers.label_layer)
-    assert "taken off the layer list" in tools.reason_against("Keep largest")
-    assert "taken off the layer list" in desk.slices.reason_against_marking()
+    assert "taken off the layer list" in tools.why_not("Keep largest")
+    assert "taken off the layer list" in desk.slices.why_not_mark()

@@ -36,7 +36,7 @@ def paint(desk, background):
 
 
 def test_nothing_is_before_the_first_change(before):
-    assert "not changed yet" in before.reason_against()
+    assert "not changed yet" in before.why_not()
     before.toggle()
     assert not before.showing
 
@@ -70,7 +70,7 @@ def test_changes_of_another_session_come_from_the_study(before, desk, background
     desk.open_study.refresh()
     desk.on_show.show("scan_3")
     background.finish()
-    assert before.reason_against() is None
+    assert before.why_not() is None
     before.toggle()
     background.finish()
     np.testing.assert_array_equal(shown(desk, "scan_3 label before").data, box(2))

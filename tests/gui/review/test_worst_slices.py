@@ -36,7 +36,7 @@ def current(desk):
 
 
 def test_it_jumps_from_the_worst_to_the_next_and_starts_over(worst, desk):
-    assert worst.reason_against() is None
+    assert worst.why_not() is None
     desk.slices.show(0)
     jumps = []
     for _ in range(4):
@@ -91,7 +91,7 @@ def test_it_is_measured_once_for_each_prediction(worst, desk, background, monkey
 def test_it_says_why_there_is_none(worst, desk, background, name, reason):
     desk.maps.show_case(name)
     background.finish()
-    assert worst.reason_against() == reason
+    assert worst.why_not() == reason
     before = current(desk)
     worst.show_next()
     assert current(desk) == before
@@ -99,23 +99,23 @@ def test_it_says_why_there_is_none(worst, desk, background, name, reason):
 
 def test_in_3d_there_are_no_slices_to_look_at(worst, desk):
     desk.on_show.layers.dims.ndisplay = 3
-    assert worst.reason_against() == worst_slices.IN_3D
+    assert worst.why_not() == worst_slices.IN_3D
 
 
 def test_while_the_slices_are_measured_it_waits(worst, desk, background):
     desk.maps.show_stored()
     background.waiting.popleft().run()
-    assert worst.reason_against() == worst_slices.MEASURING
+    assert worst.why_not() == worst_slices.MEASURING
     background.finish()
-    assert worst.reason_against() is None
+    assert worst.why_not() is None
 
 
 def test_a_sure_prediction_has_no_worst_slice(worst, desk):
     worst._needs = {axis: np.zeros(length) for axis, length in enumerate(SHAPE)}
-    assert worst.reason_against() == worst_slices.NOTHING
+    assert worst.why_not() == worst_slices.NOTHING
 
 
 def test_another_way_to_a_scan_forgets_the_slices_of_the_one_before(worst, desk, background):
     desk.on_show.show("scan_2")
     background.finish()
-    assert worst.reason_against() == worst_slices.NO_PREDICTION
+    assert worst.why_not() == worst_slices.NO_PREDICTION

@@ -5,12 +5,12 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
 from napari_semiseg.engine.study import CaseState
-from tests.gui.parts_of_the_desk import study_page
+from tests.gui.parts_of_the_desk import scans_page
 
 
 @pytest.fixture
 def page(qtbot, desk):
-    page = study_page(desk)
+    page = scans_page(desk)
     qtbot.addWidget(page)
     return page
 
@@ -64,7 +64,7 @@ def test_a_double_click_opens_a_scan(page, desk, background):
 def test_dropped_folders_are_added(qtbot, session, background, tmp_path, scan_folder):
     session.scans.new_study(tmp_path / "new")
     background.finish()
-    page = study_page(session)
+    page = scans_page(session)
     qtbot.addWidget(page)
     carried = QMimeData()
     carried.setUrls([QUrl.fromLocalFile(str(scan_folder))])
@@ -135,7 +135,7 @@ def test_a_refused_change_of_classes_goes_back(page, desk, background, messages)
 @pytest.fixture
 def on_show(qtbot, desk, background):
     """The page in a window, with its scans looked at."""
-    page = study_page(desk)
+    page = scans_page(desk)
     qtbot.addWidget(page)
     with qtbot.waitExposed(page):
         page.show()

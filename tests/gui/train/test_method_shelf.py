@@ -62,7 +62,7 @@ def test_one_method_with_an_idea_of_its_own_has_a_shelf_of_its_own():
     shown = found(methods=METHODS | {"new": New})
     assert shown[New.idea] == ("new",)
     assert list(shown)[-1] == FOR_COMPARISONS
-    assert found("made up", METHODS | {"new": New}) == {New.idea: ("new",)}
+    assert found("diffusion", METHODS | {"new": New}) == {New.idea: ("new",)}
 
 
 @pytest.mark.parametrize(

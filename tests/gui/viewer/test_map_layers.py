@@ -228,7 +228,9 @@ def test_a_window_draws_every_map_and_a_bright_scan_stays_readable_under_them(
     bright[0, :, ::2] = 60
     bright[0, :, 0] = 0
     layers.show_case(case(), Volume(bright, geometry()), None, CLASSES)
-    unsure = replace(maps_with_own(), uncertainty=np.full(SHAPE, 0.98, np.float32))
+    shown = maps_with_own()
+    high = {"uncertainty": np.full(SHAPE, 0.98, np.float32)}
+    unsure = replace(shown, shared={**shown.shared, **high})
     layers.show_maps(unsure, CLASSES, "001-ua-mt")
     layers.map_layers()["prediction"].visible = False
     viewer.dims.ndisplay = displayed

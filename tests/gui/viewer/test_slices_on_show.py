@@ -19,7 +19,7 @@ def test_without_a_scan_there_are_no_slices(desk):
     slices = desk.slices
     assert slices.axis is slices.current is None
     assert len(slices.painted) == 0
-    assert "choose one" in slices.reason_against_marking()
+    assert "choose one" in slices.why_not_mark()
     slices.show(3)
     slices.mark_current()
 
@@ -48,7 +48,7 @@ def test_gaps_are_empty_slices_between_painted_ones(desk, slices, qtbot):
 def test_in_3d_there_are_no_slices(desk, slices):
     desk.on_show.layers.dims.ndisplay = 3
     assert slices.axis is None
-    assert "3D view" in slices.reason_against_marking()
+    assert "3D view" in slices.why_not_mark()
 
 
 def test_going_to_a_slice_stops_at_the_ends(slices):
@@ -103,7 +103,7 @@ def test_the_last_stroke_is_saved_before_its_slice_is_marked(desk, slices, backg
 def test_slices_of_a_held_out_scan_are_not_marked(desk, slices, background):
     desk.scans.hold_out("scan_0")
     background.finish()
-    assert "held out" in slices.reason_against_marking()
+    assert "held out" in slices.why_not_mark()
     slices.mark_current()
     assert not background.waiting
 

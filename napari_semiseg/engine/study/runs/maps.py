@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study import storage
 from napari_semiseg.engine.study.cases import Case, recorded_case
 from napari_semiseg.engine.study.records import Records
+from napari_semiseg.engine.study.runs.run import identifier_of
 from napari_semiseg.engine.study.storage import (
     STAGED_PREFIX,
     remove_abandoned,
@@ -33,7 +34,7 @@ from napari_semiseg.engine.volumes.large_arrays import release
 if TYPE_CHECKING:
     import zarr
 
-    from napari_semiseg.engine.study.runs.runs import Run, Runs
+    from napari_semiseg.engine.study.runs.run import Run
 
 SLAB_BYTES = 128 * 2**20
 """Of a map that is written or read at a time; larger than a chunk."""
@@ -63,9 +64,9 @@ class Maps:
     A run is given by itself or by its identifier, and a case by its name.
     """
 
-    def __init__(self, records: Records, runs: Runs) -> None:
+    def __init__(self, records: Records, get_run: Callable[[str], Run]) -> None:
         self._records = records
-        self._runs = runs
+        self._get_run = get_run
         self._folder = records.folder / "runs"
 
     def _case_folder(self, run: Run | str, case: str) -> Path:
@@ -99,7 +100,7 @@ class Maps:
             raise StudyError(
                 f"A map cannot be of the kind '{kind}': use small letters, digits and underscores."
             )
-        folder = self._case_folder(self._runs.get(identifier_of(run)), case)
+        folder = self._case_folder(self._get_run(identifier_of(run)), case)
         with storage_errors(self._records.folder):
             _replace(folder / f"{kind}.zarr", _stage(folder, array, attributes))
             remove_abandoned(folder)
@@ -127,11 +128,6 @@ class Maps:
         """Remove the maps that all runs predicted for a case that has left the records."""
         for folder in self._folder.glob(f"*/maps/{case.identifier}"):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def identifier_of(run: Run | str) -> str:
-    """Return the identifier of a run that is given by itself or by its identifier."""
-    return run if isinstance(run, str) else run.identifier
 
 
 def _replace(target: Path, staged: Path) -> None:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study.cases import recorded_case, recorded_cases
@@ -19,105 +17,16 @@ from napari_semiseg.engine.study.records import Records
 from napari_semiseg.engine.study.runs.installed_versions import installed_versions
 from napari_semiseg.engine.study.runs.learnt_from import learnt_from
 from napari_semiseg.engine.study.runs.locks import RunningRuns
-from napari_semiseg.engine.study.runs.maps import Maps, identifier_of
+from napari_semiseg.engine.study.runs.maps import Maps
+from napari_semiseg.engine.study.runs.run import (
+    EARLIER_LABELLED,
+    THEN,
+    Run,
+    RunStatus,
+    identifier_of,
+    run_of_row,
+)
 from napari_semiseg.engine.study.storage import plain, write_text
-
-RunStatus = Literal["running", "stopped", "finished", "failed"]
-
-EARLIER_LABELLED = "earlier_labelled"
-"""Detail of a run: cases that its weights had learnt from before its last start."""
-
-THEN = ", then "
-"""Between the hashes of the labels that a run has learnt from one after the other."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training run, as the records know it at this moment.
-
-    Attributes
-    ----------
-    identifier : str
-        For example ``"003-ua-mt"``; rises with every run.
-    method : str
-        Key of the method.
-    status : {"running", "stopped", "finished", "failed"}
-        Where it stands; a run whose program was killed is stopped.
-    settings : dict
-        All settings of the run, as JSON holds them.
-    seed : int
-        Seed of its random numbers.
-    label_hash : str
-        ``study.labels.snapshot_hash()`` when it started; one that no labels have where they changed
-        before it went on.
-    labelled, unlabelled : tuple of str
-        Names of the cases that it could learn from when it was last started.
-    versions : dict of str to str
-        Versions of Python and of the packages that count for its numbers.
-    details : dict
-        Other fields that ``study.runs.update`` was given.
-    started : str
-        UTC, ISO 8601.
-    finished : str or None
-        UTC, ISO 8601; None while it is running, and where its program was killed.
-    folder : Path
-        Where checkpoints and maps go.
-    """
-
-    identifier: str
-    method: str
-    status: RunStatus
-    settings: dict[str, Any]
-    seed: int
-    label_hash: str
-    labelled: tuple[str, ...]
-    unlabelled: tuple[str, ...]
-    versions: dict[str, str]
-    details: dict[str, Any]
-    started: str
-    finished: str | None
-    folder: Path
-
-    @property
-    def last_label_hash(self) -> str:
-        """The hash of the labels that it learnt from when it was last started."""
-        return self.label_hash.rpartition(THEN)[2]
-
-    @property
-    def learnt_from(self) -> tuple[str, ...]:
-        """Names of the cases whose labels its weights have ever learnt from.
-
-        Those of earlier starts and of the run whose weights it began with are among them.
-        """
-        return tuple(dict.fromkeys([*self.labelled, *self.details.get(EARLIER_LABELLED, ())]))
-
-    @property
-    def has_checkpoint(self) -> bool:
-        """Whether the folder holds a file ``checkpoint*``, or one inside ``checkpoints``."""
-        return any(
-            entry.is_file() or any(entry.iterdir()) for entry in self.folder.glob("checkpoint*")
-        )
-
-
-def _run(row: sqlite3.Row, runs_folder: Path, running: RunningRuns) -> Run:
-    status: RunStatus = row["status"]
-    if status == "running" and not running.is_held(row["identifier"]):
-        status = "stopped"
-    return Run(
-        identifier=row["identifier"],
-        method=row["method"],
-        status=status,
-        settings=json.loads(row["settings"]),
-        seed=row["seed"],
-        label_hash=row["label_hash"],
-        labelled=tuple(json.loads(row["labelled"])),
-        unlabelled=tuple(json.loads(row["unlabelled"])),
-        versions=json.loads(row["versions"]),
-        details=json.loads(row["details"]),
-        started=row["started_at"],
-        finished=row["finished_at"],
-        folder=runs_folder / row["identifier"],
-    )
 
 
 def _insert(connection: sqlite3.Connection, row: Mapping[str, str | int]) -> None:
@@ -141,7 +50,7 @@ class Runs:
         self._records = records
         self._folder = records.folder / "runs"
         self._running = RunningRuns(self._folder)
-        self.maps = Maps(records, self)
+        self.maps = Maps(records, self.get)
 
     def close(self) -> None:
         """Let go of the runs that this program was training."""
@@ -211,7 +120,7 @@ class Runs:
     def all(self) -> list[Run]:
         """Return all runs, oldest first."""
         rows = self._records.query("SELECT * FROM runs ORDER BY number")
-        return [_run(row, self._folder, self._running) for row in rows]
+        return [run_of_row(row, self._folder, self._running) for row in rows]
 
     def get(self, identifier: str | None = None) -> Run:
         """Return a run; None means the newest that can be used.
@@ -223,7 +132,7 @@ class Runs:
             return self._newest_usable()
         rows = self._records.query("SELECT * FROM runs WHERE identifier = ?", (identifier,))
         if rows:
-            return _run(rows[0], self._folder, self._running)
+            return run_of_row(rows[0], self._folder, self._running)
         known = [run.identifier for run in self.all()][-5:]
         advice = f"choose one of {', '.join(known)}" if known else "train first"
         raise StudyError(

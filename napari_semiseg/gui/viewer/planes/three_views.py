@@ -76,13 +76,13 @@ class ThreeViews:
         """The panel on the screen."""
         return self._panel
 
-    def reason_against(self) -> str | None:
+    def why_not(self) -> str | None:
         """Return why the views cannot be shown; None if they can."""
         return NO_SCAN if self._on_show.case is None else None
 
     def toggle(self) -> None:
         """Show the views, or take them away; remembered for the next time."""
-        if self.shown or self.reason_against() is None:
+        if self.shown or self.why_not() is None:
             self.want(not self.shown)
 
     def want(self, wanted: bool) -> None:

@@ -2,7 +2,7 @@
 
 A past preview has the prediction and the uncertainty as compressed bytes; when there are too many,
 those go whose neighbours are nearest, so that those left spread evenly over the run. `pack` and
-`unpack` take time and run on a worker's thread; a `Film` belongs to the main thread.
+`unpack` take time and run on a worker's thread; a `PreviewHistory` belongs to the main thread.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class PastPreview:
 
 
 def pack(maps: CaseMaps, step: int) -> PastPreview:
-    """Make a snapshot of the maps of a preview; an uncertainty loses at most 1/510."""
+    """Make a preview of the maps of a run in training small; an uncertainty loses at most 1/510."""
     uncertainty = None
     if maps.uncertainty is not None:
         levels = np.clip(np.rint(maps.uncertainty * LEVELS), 0, LEVELS).astype(np.uint8)
@@ -70,25 +70,25 @@ def pack(maps: CaseMaps, step: int) -> PastPreview:
     )
 
 
-def unpack(snapshot: PastPreview) -> CaseMaps:
-    """Return the maps of a snapshot; those that it does not keep are missing."""
+def unpack(preview: PastPreview) -> CaseMaps:
+    """Return the maps of a preview; those that it does not keep are missing."""
     from napari_semiseg.engine.inference.maps import CaseMaps
 
-    shape = snapshot.geometry.shape
-    shared = {"prediction": _loosened(snapshot.prediction, shape)}
-    if snapshot.uncertainty is not None:
-        levels = _loosened(snapshot.uncertainty, shape)
+    shape = preview.geometry.shape
+    shared = {"prediction": _loosened(preview.prediction, shape)}
+    if preview.uncertainty is not None:
+        levels = _loosened(preview.uncertainty, shape)
         shared["uncertainty"] = levels.astype(np.float32) / LEVELS
-    return CaseMaps(snapshot.case, snapshot.geometry, shared, uncertainty_source=snapshot.source)
+    return CaseMaps(preview.case, preview.geometry, shared, uncertainty_source=preview.source)
 
 
-class Film:
-    """The snapshots of one run, bounded in number and size.
+class PreviewHistory:
+    """The previews of one run, bounded in number and size.
 
     Parameters
     ----------
     most_a_case : int
-        Snapshots of one case, at least 2.
+        Previews of one case, at least 2.
     """
 
     def __init__(self, most_a_case: int = MOST_A_CASE, most_bytes: int = MOST_BYTES) -> None:
@@ -97,7 +97,7 @@ class Film:
         self._of_case: dict[str, list[PastPreview]] = {}
 
     def of(self, case: str | None) -> list[PastPreview]:
-        """Return the snapshots of a case, oldest first."""
+        """Return the previews of a case, oldest first."""
         return list(self._of_case.get(case or "", ()))
 
     @property
@@ -105,11 +105,11 @@ class Film:
         """Bytes in memory."""
         return sum(each.size for shots in self._of_case.values() for each in shots)
 
-    def add(self, snapshot: PastPreview) -> None:
-        """Keep a snapshot; others go where there are too many."""
-        shots = self._of_case.setdefault(snapshot.case, [])
-        shots[:] = [each for each in shots if each.step != snapshot.step]
-        shots.append(snapshot)
+    def add(self, preview: PastPreview) -> None:
+        """Keep a preview; others go where there are too many."""
+        shots = self._of_case.setdefault(preview.case, [])
+        shots[:] = [each for each in shots if each.step != preview.step]
+        shots.append(preview)
         shots.sort(key=lambda each: each.step)
         if len(shots) > self._most_a_case:
             _thin(shots)
@@ -122,7 +122,7 @@ class Film:
                 del self._of_case[case]
 
     def clear(self) -> None:
-        """Forget all snapshots."""
+        """Forget all previews."""
         self._of_case.clear()
 
 

@@ -1,7 +1,7 @@
-"""The live maps of the case on the screen: what a run in training says about it, now and before.
+"""The previews of the case on the screen: what a run in training says about it, now and before.
 
-The newest preview is shown as it comes, unless the user looks at a past
-one; past ones are kept small in a `Film`. Packing and unpacking go to other threads. Main thread only.
+The newest preview is shown as it comes, unless the user looks at a past one; past ones are kept small
+in a `PreviewHistory`. Packing and unpacking go to other threads. Main thread only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from psygnal import Signal
 
 from napari_semiseg.engine.inference.maps import MAPS, PREVIEW_KINDS
 from napari_semiseg.gui.open_study.latest import Latest
-from napari_semiseg.gui.train.film import Film, PastPreview, pack, unpack
+from napari_semiseg.gui.train.preview_history import PastPreview, PreviewHistory, pack, unpack
 
 if TYPE_CHECKING:
     from napari_semiseg.engine.inference.maps import CaseMaps
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from napari_semiseg.gui.viewer.maps_on_show import MapsOnShow
 
 
-def live_kinds() -> tuple[str, ...]:
+def preview_kinds() -> tuple[str, ...]:
     """Return the maps that can refresh while a run trains."""
     return tuple(kind for kind, item in MAPS.items() if item.live)
 
 
-class LiveMaps:
-    """Previews of a run, on the screen and in the film.
+class Previews:
+    """Previews of a run, on the screen and in their history.
 
     Attributes
     ----------
     kinds : tuple of str
-        Maps that previews have, of `live_kinds`.
-    film : Film
+        Maps that previews have, of `preview_kinds`.
+    history : PreviewHistory
         Past previews of the run.
     place : int or None
         Which of the past previews of the case on the screen is shown; None shows the newest as it
@@ -51,7 +51,7 @@ class LiveMaps:
         self._maps = maps
         self._unpacking = Latest(open_study)
         self.kinds: tuple[str, ...] = PREVIEW_KINDS
-        self.film = Film()
+        self.history = PreviewHistory()
         self.place: int | None = None
         self._newest: tuple[CaseMaps, int] | None = None
         self._run = 0
@@ -60,12 +60,12 @@ class LiveMaps:
     @property
     def past(self) -> list[PastPreview]:
         """Past previews of the case on the screen, oldest first."""
-        return self.film.of(self._on_show.name)
+        return self.history.of(self._on_show.name)
 
     def begin(self) -> None:
         """Forget the previews of the run before."""
         self._run += 1
-        self.film.clear()
+        self.history.clear()
         self.place, self._newest = None, None
         self.changed.emit()
 
@@ -73,7 +73,7 @@ class LiveMaps:
         """Have maps of a kind in previews and show them, or neither."""
         chosen = {*self.kinds, kind} if wanted else {*self.kinds} - {kind}
         # prediction and uncertainty come anyway; they are only hidden
-        self.kinds = tuple(k for k in live_kinds() if k in chosen or k in PREVIEW_KINDS)
+        self.kinds = tuple(k for k in preview_kinds() if k in chosen or k in PREVIEW_KINDS)
         self._maps.show_kind(kind, wanted)
         self.kinds_changed.emit()
         self.changed.emit()
@@ -83,7 +83,7 @@ class LiveMaps:
         return kind in self.kinds and kind in self._maps.wanted_kinds
 
     def take(self, maps: CaseMaps, step: int) -> None:
-        """Take a preview: show it where the user follows, and keep it in the film."""
+        """Take a preview: show it where the user follows, and keep it in their history."""
         if maps.case == self._on_show.name:
             self._newest = (maps, step)
             if self.place is None and not self._maps.under_review:
@@ -120,9 +120,9 @@ class LiveMaps:
         return past[self.place] if self.place is not None and self.place < len(past) else None
 
     def _keep(self, past: PastPreview) -> None:
-        """Add to the film; what is looked at stays so although its place may change."""
+        """Add to the history; what is looked at stays so although its place may change."""
         chosen = self._looked_at()
-        self.film.add(past)
+        self.history.add(past)
         if chosen is not None:
             steps = [each.step for each in self.past]
             nearest = min(range(len(steps)), key=lambda n: abs(steps[n] - chosen.step))

@@ -4,7 +4,7 @@ import numpy as np
 
 from napari_semiseg.engine.inference.maps import CaseMaps
 from napari_semiseg.engine.volumes import Geometry
-from napari_semiseg.gui.train.film import Film, pack, unpack
+from napari_semiseg.gui.train.preview_history import PreviewHistory, pack, unpack
 
 GEOMETRY = Geometry((4, 5, 6), np.diag([1.0, 1.0, 2.0, 1.0]), None)
 
@@ -36,7 +36,7 @@ def test_what_is_packed_comes_back():
 
 
 def test_a_film_is_bounded_and_spreads_over_the_run():
-    film = Film(most_a_case=5)
+    film = PreviewHistory(most_a_case=5)
     for shot in shots(*range(1, 101)):
         film.add(shot)
     kept = steps_of(film)
@@ -47,7 +47,7 @@ def test_a_film_is_bounded_and_spreads_over_the_run():
 
 def test_a_film_is_bounded_in_bytes():
     first, *others = shots(1, 2, 3, 4)
-    film = Film(most_bytes=2 * first.size + 40)
+    film = PreviewHistory(most_bytes=2 * first.size + 40)
     for shot in (first, *others, *shots(5, case="two")):
         film.add(shot)
     assert film.size <= 2 * first.size + 40
@@ -55,14 +55,14 @@ def test_a_film_is_bounded_in_bytes():
 
 
 def test_one_snapshot_that_is_too_large_is_not_kept():
-    film = Film(most_bytes=10)
+    film = PreviewHistory(most_bytes=10)
     film.add(shots(1)[0])
     assert film.of("one") == []
     assert film.size == 0
 
 
 def test_cases_are_apart_and_a_step_is_kept_once():
-    film = Film()
+    film = PreviewHistory()
     for shot in (*shots(2, 1, 2), *shots(7, case="two")):
         film.add(shot)
     assert steps_of(film) == [1, 2]

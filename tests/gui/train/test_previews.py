@@ -7,7 +7,7 @@ from napari_semiseg.engine.inference.maps import CaseMaps
 from napari_semiseg.engine.training.events import Preview, Progress
 from napari_semiseg.engine.training.settings import TrainingSettings
 from tests.gui.cases_on_show import stored_prediction
-from tests.gui.parts_of_the_desk import live_view
+from tests.gui.parts_of_the_desk import preview_panel
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def running(desk, background, worker, monkeypatch):
 
 @pytest.fixture
 def view(qtbot, running):
-    made = live_view(running)
+    made = preview_panel(running)
     qtbot.addWidget(made)
     return made
 
@@ -56,16 +56,16 @@ def step_on_screen(desk):
 def test_the_worker_is_asked_for_the_case_and_the_maps_on_the_screen(running, worker):
     assert worker.shown[-1] == "scan_1"
     assert worker.kinds == ("prediction", "uncertainty")
-    running.training.live.ask_for("similarity", True)
+    running.training.previews.ask_for("similarity", True)
     assert worker.kinds == ("prediction", "uncertainty", "similarity")
-    running.training.live.ask_for("similarity", False)
-    running.training.live.ask_for("uncertainty", False)
+    running.training.previews.ask_for("similarity", False)
+    running.training.previews.ask_for("uncertainty", False)
     assert worker.kinds == ("prediction", "uncertainty")
-    assert not running.training.live.shows("uncertainty")
+    assert not running.training.previews.shows("uncertainty")
 
 
 def test_maps_that_were_asked_for_show_for_one_class(running, preview):
-    live = running.training.live
+    live = running.training.previews
     live.ask_for("signed_distance", True)
     live.ask_for("uncertainty", False)
     preview(1, everything=True)
@@ -79,10 +79,10 @@ def test_maps_that_were_asked_for_show_for_one_class(running, preview):
 
 
 def test_the_slider_goes_back_and_follows_again(running, preview, background, view):
-    assert view.film.isHidden()
+    assert view.history.isHidden()
     for step in (10, 20, 30):
         preview(step)
-    assert not view.film.isHidden()
+    assert not view.history.isHidden()
     assert step_on_screen(running) == 30
     view.slider.setValue(0)
     background.finish()
@@ -103,7 +103,7 @@ def test_the_slider_goes_back_and_follows_again(running, preview, background, vi
 def test_of_several_places_the_last_one_counts(running, preview, background):
     for step in (10, 20, 30):
         preview(step)
-    live = running.training.live
+    live = running.training.previews
     live.look_at(0)
     live.look_at(1)
     background.finish()
@@ -117,8 +117,8 @@ def test_of_several_places_the_last_one_counts(running, preview, background):
 
 
 def test_what_is_looked_at_stays_when_the_film_is_thinned(running, preview, background):
-    live = running.training.live
-    live.film._most_a_case = 4
+    live = running.training.previews
+    live.history._most_a_case = 4
     for step in (10, 20, 30, 40):
         preview(step)
     live.look_at(3)
@@ -131,7 +131,7 @@ def test_another_case_has_a_film_of_its_own(running, preview, background, worker
     running.on_show.show("scan_2")
     background.finish()
     preview(20, case="scan_2")
-    live = running.training.live
+    live = running.training.previews
     assert [each.step for each in live.past] == [20]
     preview(30)  # of the case before, which was on its way
     assert step_on_screen(running) == 20
@@ -144,14 +144,14 @@ def test_the_film_stays_after_the_run_and_goes_with_the_next(running, preview, w
     preview(10)
     preview(20)
     worker.end()
-    view = live_view(running)
+    view = preview_panel(running)
     assert not view.isHidden()
     assert view.kinds["prediction"].isHidden()
-    running.training.live.look_at(0)
+    running.training.previews.look_at(0)
     background.finish()
     assert step_on_screen(running) == 10
     running.training.start(TrainingSettings(steps=9))
-    assert running.training.live.past == []
+    assert running.training.previews.past == []
     background.finish()
 
 
@@ -160,7 +160,7 @@ def test_a_run_that_goes_on_keeps_its_film(running, preview, worker, background)
     preview(10)
     worker.end()
     running.training.start(TrainingSettings(steps=9), resume="001-ua-mt")
-    assert [each.step for each in running.training.live.past] == [10]
+    assert [each.step for each in running.training.previews.past] == [10]
     background.finish()
 
 
@@ -178,7 +178,7 @@ def test_a_study_that_is_left_takes_its_film_along(running, preview, worker, bac
     worker.end()
     running.open_study.close_study()
     background.finish()
-    assert running.training.live.film.size == 0
+    assert running.training.previews.history.size == 0
 
 
 def test_a_stored_prediction_under_review_is_not_replaced_by_a_preview(
@@ -193,7 +193,7 @@ def test_a_stored_prediction_under_review_is_not_replaced_by_a_preview(
     preview(10)
     assert running.maps.run == run
     assert step_on_screen(running) is None
-    assert [each.step for each in running.training.live.past] == [10]
+    assert [each.step for each in running.training.previews.past] == [10]
     running.maps.review(False)
     preview(20)
     assert step_on_screen(running) == 20
