@@ -11,29 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from napari_semiseg.engine.study.time_spent import CaseTime
+from napari_semiseg.engine.study.time_spent import CaseTime, Work
 
 IDLE_SECONDS = 60.0
 """The longest that a pause between two edits counts."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """Work on the label of a case since the last time it was asked for.
-
-    Attributes
-    ----------
-    seconds : float
-        How long.
-    edits : int
-        Number of strokes and other edits.
-    """
-
-    seconds: float = 0.0
-    edits: int = 0
-
-    def __add__(self, other: Work) -> Work:
-        return Work(self.seconds + other.seconds, self.edits + other.edits)
 
 
 class WorkClock:

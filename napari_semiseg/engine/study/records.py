@@ -2,7 +2,7 @@
 
 Every thread gets a connection of its own, every write is one short transaction, and several
 programs may use the file at once. It keeps SQLite's rollback journal because a study may lie on a
-share, where a write-ahead log is not safe. The other files of this room call it, on any thread.
+share, where a write-ahead log is not safe.
 """
 
 from __future__ import annotations
@@ -225,6 +225,8 @@ class Records:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Give a connection inside a writing transaction; commit at the end, or undo everything.
 
+        Inside the transaction of a block around it, a block is a part of that one.
+
         Yields
         ------
         sqlite3.Connection
@@ -237,6 +239,10 @@ class Records:
         """
         with storage_errors(self.folder):
             connection = self._connection()
+            inside_another = connection.in_transaction
+            if inside_another:
+                yield connection
+                return
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection

@@ -1,8 +1,7 @@
 """How the study room puts arrays and small files on a disk without ever losing the former ones.
 
 An array becomes a zarr folder under a temporary name, is forced to the disk, and only then takes
-its place; a problem of the disk becomes one sentence. The label and map stores, the records and
-the exports call it, on any thread.
+its place; a problem of the disk becomes one sentence.
 """
 
 from __future__ import annotations
@@ -135,47 +134,48 @@ def write_text(file: Path, text: str) -> None:
     sync_folder(file.parent)
 
 
-def stage_array(folder: Path, array: np.ndarray, attributes: Mapping[str, Any]) -> Path:
-    """Write an array as a zarr folder with a temporary name, complete and forced to the disk.
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """Give a name for a new folder inside ``folder``; what the block writes there is forced to disk.
 
-    Parameters
-    ----------
-    folder : Path
-        The folder that will hold it; made if it is missing.
-    array : np.ndarray
-        The array; any shape of one dimension or more.
-    attributes : Mapping[str, Any]
-        What to keep beside it, as JSON can hold it.
-
-    Returns
-    -------
-    Path
-        The staged zarr folder inside ``folder``; rename it to put it in its place.
+    The caller then renames it, to put it in its place. Every file and every folder in it is forced
+    once, at the end: nobody looks for a staged folder, so that nothing is lost if it is not whole.
 
     Raises
     ------
     OSError
         If the disk refuses; nothing is left behind.
     """
-    import zarr  # here, so that the desk opens sooner
-    from zarr.codecs import ZstdCodec
-
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        sync_folder(folder.parent)
     staged = folder / f"{STAGED_PREFIX}{uuid.uuid4().hex}"
     try:
-        zarr.create_array(
-            staged,
-            data=np.ascontiguousarray(array),
-            chunks=_chunks(array),
-            compressors=ZstdCodec(level=1),
-            attributes=plain(attributes),
-            zarr_format=3,
-        )
+        yield staged
         _sync_tree(staged)
     except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
         raise
-    return staged
+
+
+def write_array(folder: Path, array: np.ndarray, attributes: Mapping[str, Any]) -> None:
+    """Write an array of one dimension or more as a zarr folder, which is not forced to the disk yet.
+
+    ``attributes`` are kept beside it, as JSON can hold them.
+    """
+    import zarr  # here, so that the desk opens sooner
+    from zarr.codecs import ZstdCodec
+
+    zarr.create_array(
+        folder,
+        data=np.ascontiguousarray(array),
+        chunks=_chunks(array),
+        compressors=ZstdCodec(level=1),
+        attributes=plain(attributes),
+        zarr_format=3,
+        # all chunks in one folder: every folder is one more thing to force to the disk
+        chunk_key_encoding={"name": "default", "separator": "."},
+    )
 
 
 def _chunks(array: np.ndarray) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """How long people have worked on the label of each case: by hand, and correcting a prediction.
 
 The records keep sums of seconds and edits and nothing else: neither who worked nor when. What counts
-as work is decided in the review room; the desk measures it and adds it here, on any thread.
+as work is decided in the review room.
 """
 
 from __future__ import annotations
@@ -88,58 +88,55 @@ def time_rows(times: Iterable[tuple[str, CaseTime]]) -> Iterator[tuple[str, str,
             yield name, by_hand, time.manual_edits, corrections, time.correction_edits
 
 
-class TimeSpent:
-    """The time that people spent on the labels of one study; `Case.time` tells it.
+@dataclass(frozen=True)
+class Work:
+    """Work on the label of a case since the last time it was asked for.
 
-    Parameters
+    Attributes
     ----------
-    records : Records
-        The records of the study.
+    seconds : float
+        How long, 0 or more.
+    edits : int
+        Number of strokes and other edits.
     """
+
+    seconds: float = 0.0
+    edits: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.seconds + other.seconds, self.edits + other.edits)
+
+
+class TimeSpent:
+    """``study.time_spent``: the time that people spent on labels; `Case.time` tells it."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
 
     def begin_correction(self, name: str) -> None:
-        """Take every edit of a case from now on for a correction of a prediction.
-
-        Parameters
-        ----------
-        name : str
-            Name of the case.
-
-        Raises
-        ------
-        StudyError
-            If the disk refuses.
-        """
+        """Take every edit of a case from now on for a correction of a prediction."""
         with self._records.transaction() as connection:
             connection.execute("UPDATE cases SET began_as_prediction = 1 WHERE name = ?", (name,))
 
     def add(self, name: str, seconds: float, edits: int) -> None:
-        """Add work on the label of a case.
+        """Add work on the label of a case that is not saved with it (`Labels.paint` adds its own).
 
         It is correction if `begin_correction` said so, else work by hand. A case that was removed
         meanwhile is passed over.
-
-        Parameters
-        ----------
-        name : str
-            Name of the case.
-        seconds : float
-            How long, 0 or more.
-        edits : int
-            Number of edits, 0 or more.
-
-        Raises
-        ------
-        StudyError
-            If the disk refuses.
         """
         with self._records.transaction() as connection:
-            for kind, corrects in (("manual", 0), ("correction", 1)):
-                connection.execute(
-                    f"UPDATE cases SET {kind}_seconds = {kind}_seconds + ?, "
-                    f"{kind}_edits = {kind}_edits + ? WHERE name = ? AND began_as_prediction = ?",
-                    (seconds, edits, name, corrects),
-                )
+            add_time(connection, name, Work(seconds, edits))
+
+
+def add_time(connection: sqlite3.Connection, name: str, work: Work, corrects: bool = False) -> None:
+    """Add work on a case, which is correction from now on if it ``corrects`` a prediction."""
+    connection.execute(
+        "UPDATE cases SET began_as_prediction = max(began_as_prediction, :corrects), "
+        "manual_seconds = manual_seconds + :seconds * (NOT max(began_as_prediction, :corrects)), "
+        "manual_edits = manual_edits + :edits * (NOT max(began_as_prediction, :corrects)), "
+        "correction_seconds = "
+        "correction_seconds + :seconds * max(began_as_prediction, :corrects), "
+        "correction_edits = correction_edits + :edits * max(began_as_prediction, :corrects) "
+        "WHERE name = :name",
+        {"name": name, "corrects": int(corrects), "seconds": work.seconds, "edits": work.edits},
+    )

@@ -4,7 +4,7 @@ A stroke is on its way to the disk as soon as it is made. While a save is under 
 wait and are saved together. What is saved are strokes, not whole labels: where another program, a
 review or an import has changed the label since it was read, the strokes are laid over what it has
 become, and the screen shows that. Strokes that the disk refused are kept and tried again. Main thread
-only; used by `labelling`.
+only, and nothing here grows with the label but showing what others have made of it.
 """
 
 from __future__ import annotations
@@ -16,31 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
-from napari_semiseg.engine.review.time_ledger import Work, WorkClock
-from napari_semiseg.engine.study import CaseState, Study
-from napari_semiseg.gui.viewer.label_edits import checksum
+from napari_semiseg.engine.review.time_ledger import WorkClock
+from napari_semiseg.engine.study import PaintedBox, Study, Work, lay_over
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
-
     from napari_semiseg.gui.open_study.open_study import OpenStudy
     from napari_semiseg.gui.viewer.case_on_show import Arrival, CaseOnShow
 
-
-@dataclass(frozen=True, eq=False)
-class LabelToShow:
-    """A label that was read, with the strokes that the disk does not have yet.
-
-    Attributes
-    ----------
-    painted : ndarray, shape (z, y, x), or None
-        What belongs on the screen; None for a case without a label.
-    stored : ndarray, shape (z, y, x)
-        What is on the disk, or on its way there.
-    """
-
-    painted: np.ndarray | None
-    stored: np.ndarray
+Strokes = tuple[PaintedBox, ...]
 
 
 class LabelSaving:
@@ -64,14 +47,12 @@ class LabelSaving:
         self.saved_at: float | None = None
         self.failed = False
         self._name: str | None = None
-        self._layer: Labels | None = None  # held: closing, napari empties its list of layers first
-        self._stored: np.ndarray | None = None
-        self._checksum: int | None = None
+        self._painted: list[PaintedBox] = []
         self._version = LabelVersion()
         self._on_their_way: list[tuple[str, Strokes]] = []
         self._refused: list[tuple[str, Strokes]] = []
         self._clock = WorkClock()
-        self._read: LabelToShow | None = None
+        self._arriving: list[PaintedBox] | None = None
         self._layers.label_edited.connect(self._on_stroke)
         on_show.label_read.connect(self._on_read)
         on_show.label_shown.connect(self._on_shown)
@@ -84,49 +65,44 @@ class LabelSaving:
 
     def _on_read(self, arrival: Arrival) -> None:
         case = arrival.opened.case
-        self._read = self._with_strokes(case.name, arrival.label, case.geometry.shape)
-        arrival.label = self._read.painted
+        self._layers.tell_edits()
+        self._arriving = self._unsaved(case.name)
+        arrival.label = self._with_strokes(
+            case.name, arrival.label, case.geometry.shape, self._arriving
+        )
+
+    def _unsaved(self, name: str) -> list[PaintedBox]:
+        """Return the strokes of a case that are not on their way; they no longer count as refused."""
+        refused = [stroke for case, strokes in self._refused if case == name for stroke in strokes]
+        self._refused = [waiting for waiting in self._refused if waiting[0] != name]
+        return [*refused, *(self._painted if name == self._name else ())]
 
     def _with_strokes(
-        self, name: str, label: np.ndarray | None, shape: tuple[int, ...]
-    ) -> LabelToShow:
+        self,
+        name: str,
+        label: np.ndarray | None,
+        shape: tuple[int, ...],
+        unsaved: list[PaintedBox],
+    ) -> np.ndarray | None:
         """Lay the strokes that the disk does not have yet over a label that was just read."""
-        stored = painted = np.zeros(shape, np.uint8) if label is None else label
-        for case, strokes in self._on_their_way:
-            if case == name:
-                stored = painted = strokes.laid_over(stored)
-        for case, strokes in self._refused:
-            if case == name:
-                painted = strokes.laid_over(painted)
-        self._refused = [waiting for waiting in self._refused if waiting[0] != name]
-        newest = self._since_last_save() if name == self._name else None
-        if newest is not None and newest.voxels.shape == shape:
-            painted = newest.laid_over(painted)
-        unpainted = label is None and painted is stored and not stored.any()
-        return LabelToShow(None if unpainted else painted, stored)
-
-    def _since_last_save(self) -> Strokes | None:
-        layer, stored = self._layer, self._stored
-        if layer is None or stored is None or checksum(layer.data) == self._checksum:
-            return None
-        return Strokes(np.asarray(layer.data), stored)
+        strokes = [each for case, sent in self._on_their_way if case == name for each in sent]
+        strokes += unsaved
+        if not strokes:
+            return label
+        return lay_over(np.zeros(shape, np.uint8) if label is None else label, strokes)
 
     def _on_shown(self, arrival: Arrival | None) -> None:
         """Save what is painted in a layer from now on; strokes that it came with are saved first."""
-        shown, self._read = self._read, None
-        if arrival is None or shown is None:
+        unsaved, self._arriving = self._arriving, None
+        if arrival is None or unsaved is None:
             self._let_go()
             return
-        case, layer = arrival.opened.case, self._layers.label_layer
-        name = case.name
-        if name != self._name:
+        case = arrival.opened.case
+        if case.name != self._name:
             self.saved_at = None
-        self._name, self._layer = name, layer
+        self._name, self._painted = case.name, unsaved
         self._version = LabelVersion(case.label_version)
-        self._stored = shown.stored
-        alike = shown.painted is None or shown.painted is shown.stored
-        self._checksum = checksum(layer.data) if layer is not None and alike else None
-        self._clock.open(name, time.monotonic())
+        self._clock.open(case.name, time.monotonic())
         self.flush()
 
     def _let_go(self) -> None:
@@ -134,27 +110,28 @@ class LabelSaving:
         self.flush()
         self._try_again()
         self._clock.open(None, time.monotonic())
-        self._name = self._layer = self._stored = self._checksum = self.saved_at = None
+        self._name = self.saved_at = None
         self._version, self.failed = LabelVersion(), False
-        self._on_their_way, self._refused = [], []
+        self._painted, self._on_their_way, self._refused = [], [], []
 
-    def _on_stroke(self) -> None:
+    def _on_stroke(self, stroke: PaintedBox | None) -> None:
         """Save a stroke that was just made, at once or with the next ones."""
+        if stroke is None or self._name is None:
+            return
+        self._painted.append(stroke)
         self._clock.edit(time.monotonic())
         if not self._on_their_way:
-            self.flush()
+            self._send_painted()
 
     def flush(self) -> None:
         """Send what was painted since the last save on its way to the disk."""
-        name, layer, stored = self._name, self._layer, self._stored
-        if self._open.study is None or name is None or layer is None or stored is None:
-            return
-        now = checksum(layer.data)
-        if now == self._checksum:
-            return
-        self._checksum = now
-        self._stored = np.array(layer.data)
-        self._send(name, Strokes(self._stored, stored), self._version, self._clock.take())
+        self._layers.tell_edits()
+        self._send_painted()
+
+    def _send_painted(self) -> None:
+        if self._open.study is not None and self._name is not None and self._painted:
+            strokes, self._painted = tuple(self._painted), []
+            self._send(self._name, strokes, self._version, self._clock.take())
 
     def _send(self, name: str, strokes: Strokes, version: LabelVersion, work: Work) -> None:
         study = self._open.study
@@ -175,20 +152,18 @@ class LabelSaving:
         if name == self._name:
             self.saved_at = time.time()
             if merged is not None:
-                self._take_in(merged)
+                self._take_in(name, merged)
         self._try_again()
         self.flush()
         self.changed.emit()
 
-    def _take_in(self, label: np.ndarray) -> None:
+    def _take_in(self, name: str, label: np.ndarray) -> None:
         """Show what a label has become that was changed by others too."""
-        layer = self._layer
-        if self._name is None or layer is None or layer.data.shape != label.shape:
-            return
-        shown = self._with_strokes(self._name, label, label.shape)
-        layer.data[...] = shown.stored if shown.painted is None else shown.painted
-        layer.refresh()
-        self._stored, self._checksum = shown.stored, checksum(shown.stored)
+        self._layers.tell_edits()
+        self._painted = self._unsaved(name)
+        shown = self._with_strokes(name, label, label.shape, self._painted)
+        if shown is not None:
+            self._layers.take_in(shown)
 
     def _on_failed(
         self, study: object, name: str, strokes: Strokes, work: Work, sentence: str
@@ -197,11 +172,8 @@ class LabelSaving:
         if study is self._open.study:
             self.failed = True
             self._clock.put_back(name, work)
-            if name == self._name and self._stored is not None:
-                # these voxels differ again from what is stored, so the next save has them
-                changed = strokes.voxels != strokes.before
-                self._stored = np.where(changed, strokes.before, self._stored)
-                self._checksum = None
+            if name == self._name:
+                self._painted = [*strokes, *self._painted]  # the next save has them
             else:
                 self._refused.append((name, strokes))
         self._open.tell_problem(f"The label of {name} was not saved. {sentence}")
@@ -228,47 +200,18 @@ class LabelVersion:
     number: int | None = -1
 
 
-@dataclass(frozen=True, eq=False)
-class Strokes:
-    """What a person painted between two moments.
-
-    Attributes
-    ----------
-    voxels, before : ndarray
-        (z, y, x) label after and before.
-    """
-
-    voxels: np.ndarray
-    before: np.ndarray
-
-    def laid_over(self, label: np.ndarray) -> np.ndarray:
-        """Return another label of the same shape with the same voxels painted in it."""
-        return np.where(self.voxels != self.before, self.voxels, label).astype(label.dtype)
-
-
 def keep_label(
     study: Study, name: str, strokes: Strokes, version: LabelVersion, work: Work
 ) -> np.ndarray | None:
-    """Save what a person painted and how long that took.
-
-    A finished label stays finished, any other is in progress. Where the label is no longer the
-    ``version`` that was painted in, the strokes are laid over what it has become.
+    """Save strokes and how long they took.
 
     Returns
     -------
     ndarray or None
-        The label that was saved, if it is not the one that was painted.
+        The label that was saved, (z, y, x), if others have changed it since the ``version`` that was
+        painted in.
     """
-    case = study.case(name)
-    voxels = strokes.voxels
-    if case.label_version != version.number:
-        label = study.labels.load(name)
-        voxels = strokes.laid_over(np.zeros_like(voxels) if label is None else label)
-    if case.label_origin == "accepted" or case.hidden_state is CaseState.ACCEPTED:
-        study.time_spent.begin_correction(name)
-    finished = case.hidden_state is CaseState.LABELLED
-    state = CaseState.LABELLED if finished else CaseState.IN_PROGRESS
-    study.labels.save(name, voxels, state=state, origin="human")
-    version.number = study.case(name).label_version
-    study.time_spent.add(name, work.seconds, work.edits)
-    return None if np.array_equal(voxels, strokes.voxels) else voxels
+    case, label = study.labels.paint(name, strokes, work)
+    changed_by_others = case.previous_label_version != version.number
+    version.number = case.label_version
+    return label if changed_by_others else None

@@ -232,11 +232,10 @@ class LabelTools:
             return
         self.working = title
         self.changed.emit()
-        label, class_value = np.array(layer.data), int(layer.selected_label)
+        class_value = int(layer.selected_label)
         self._open.background(
-            compute,
-            label,
-            class_value,
+            # the copy is made there, too: what is painted meanwhile stays as it is in any case
+            lambda: compute(np.array(layer.data), class_value),
             done=lambda edit: self._on_computed(layer, title, edit),
             failed=lambda sentence: self._on_failed(layer, sentence),
         )

@@ -51,8 +51,9 @@ class CaseLayers:
     Attributes
     ----------
     label_edited : psygnal.Signal
-        Emitted once per stroke, fill, undo and redo in the human's label, when the event loop comes
-        round and the voxels have really changed; also at the latest before the layer is replaced.
+        Emitted with the `PaintedBox` once per stroke, fill, undo and redo in the human's label, when
+        the event loop comes round and the voxels have really changed; also at the latest before the
+        layer is replaced. Emitted with None after `take_in`.
     looks_changed : psygnal.Signal
         Emitted after layers came or went, or one of them has other voxels or another look; also
         during a stroke.
@@ -60,7 +61,7 @@ class CaseLayers:
         Emitted after a map came onto the screen later than it was asked for.
     """
 
-    label_edited = Signal()
+    label_edited = Signal(object)
     looks_changed = Signal()
     maps_arrived = Signal()
 
@@ -77,7 +78,7 @@ class CaseLayers:
         self._last_preview = -np.inf
         self._edits = LabelEdits(viewer.dims, self.label_edited.emit)
         viewer.dims.events.order.connect(self._on_order)
-        self.label_edited.connect(self.looks_changed.emit)  # napari tells of no undo
+        self.label_edited.connect(lambda: self.looks_changed.emit())  # napari tells of no undo
 
     @property
     def case_name(self) -> str | None:
@@ -124,6 +125,14 @@ class CaseLayers:
             )
         return np.array(layer.data)
 
+    def tell_edits(self) -> None:
+        """Emit `label_edited` now, if the human's label has an edit that was not told yet."""
+        self._edits.tell()
+
+    def take_in(self, label: np.ndarray) -> None:
+        """Show what others have made of the human's label, (z, y, x); it is given away."""
+        self._edits.take_in(label)
+
     def map_layers(self) -> dict[str, Layer]:
         """Return the layers of maps on show.
 
@@ -167,7 +176,8 @@ class CaseLayers:
         Parameters
         ----------
         label : ndarray, shape (z, y, x), or None
-            What a human has painted so far; copied.
+            What a human has painted so far. It is given away: the layer gets a copy, and what is
+            told of edits is written into this array.
         maps_follow : bool
             Whether `show_maps` or `clear_maps` comes next: the layers of the maps on show then wait
             for it, empty, or as they are where the case is the same. Else they are taken off.
@@ -196,7 +206,8 @@ class CaseLayers:
             elif not again:
                 self._maps.wait(volume.geometry)
         self._label.brush_size = max(1, round(BRUSH_SHARE * max(self._label.data.shape[1:])))
-        self._edits.watch(self._label, classes)
+        known = np.zeros(volume.geometry.shape, np.uint8) if label is None else label
+        self._edits.watch(self._label, classes, known)
         self._label.mode = mode if mode in ("paint", "erase", "fill") else "pan_zoom"
         self._stack.active = self._label
         point_camera(self._viewer, volume.geometry)

@@ -19,8 +19,13 @@ from napari_semiseg.gui.viewer.view_direction import plane_name
 if TYPE_CHECKING:
     from napari.layers import Labels
 
+    from napari_semiseg.engine.study import PaintedBox
     from napari_semiseg.gui.open_study.open_study import OpenStudy
     from napari_semiseg.gui.viewer.case_on_show import Arrival, CaseOnShow
+
+
+MOST_EMPTIED = 16
+"""Slices that are looked through one by one after an edit; reading all of the label is faster then."""
 
 
 def slice_words(index: int, count: int) -> str:
@@ -57,7 +62,7 @@ class SlicesOnShow:
         for event in (self._dims.events.order, self._dims.events.ndisplay):
             event.connect(self._on_turned)
         self._dims.events.point.connect(self._tell)
-        self._layers.label_edited.connect(self._on_turned)
+        self._layers.label_edited.connect(self._on_edited)
         on_show.label_shown.connect(self._on_label)
 
     def _on_label(self, arrival: Arrival | None) -> None:
@@ -154,6 +159,23 @@ class SlicesOnShow:
             others = tuple({0, 1, 2} - {axis})
             # the maximum of bytes is vectorised, which any() is not: 10 times as fast
             self._painted = np.asarray(layer.data).max(axis=others) > 0
+        self._tell()
+
+    def _on_edited(self, edit: PaintedBox | None) -> None:
+        axis, layer = self.axis, self._layer
+        if edit is None or layer is None or axis is None or not len(self._painted):
+            self._on_turned()
+            return
+        there = edit.box[axis]
+        holds = edit.after.max(axis=tuple({0, 1, 2} - {axis})) > 0
+        # of what was painted before, something may be left outside the box
+        emptied = np.flatnonzero(~holds & self._painted[there]).tolist()
+        if len(emptied) > MOST_EMPTIED:
+            self._on_turned()
+            return
+        for index in emptied:
+            holds[index] = bool(np.take(layer.data, there.start + index, axis).any())
+        self._painted[there] = holds
         self._tell()
 
     def _tell(self) -> None:

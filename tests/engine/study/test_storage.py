@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from napari_semiseg.engine.errors import StudyError
-from napari_semiseg.engine.study.storage import plain, stage_array, storage_errors, write_text
+from napari_semiseg.engine.study.storage import (
+    plain,
+    staging,
+    storage_errors,
+    write_array,
+    write_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,8 +53,8 @@ def test_an_array_that_cannot_be_forced_to_the_disk_leaves_nothing(
         raise OSError(errno.EIO, "input output")
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(OSError, match="input output"):
-        stage_array(tmp_path / "labels", np.zeros((2, 3, 4), np.uint8), {})
+    with pytest.raises(OSError, match="input output"), staging(tmp_path / "labels") as staged:
+        write_array(staged, np.zeros((2, 3, 4), np.uint8), {})
     assert list((tmp_path / "labels").iterdir()) == []
 
 

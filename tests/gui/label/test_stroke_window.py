@@ -120,6 +120,17 @@ def test_a_ball_is_limited_in_all_its_slices(layer, strokes, scan):
     assert not np.asarray(layer.data).any()
 
 
+def test_a_fill_in_3d_is_limited_and_stays_one_step(layer, strokes, scan, qtbot):
+    layer.n_edit_dimensions = 3
+    layer.mode = "fill"
+    layer.selected_label = 2
+    drag(layer, (10, 11))
+    qtbot.waitUntil(lambda: not (np.asarray(layer.data)[scan == 0] == 2).any())
+    assert (np.asarray(layer.data)[scan == 100] == 2).all()
+    layer.undo()
+    assert not np.asarray(layer.data).any()
+
+
 def test_a_polygon_is_limited_and_stays_one_step(layer, strokes, scan, qtbot):
     drag(layer, (10, 18))
     stroke = np.array(layer.data)

@@ -31,7 +31,7 @@ def shown(desk, name="scan_1 label before"):
 def paint(desk, background):
     layer = desk.on_show.layers.label_layer
     layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 2)
-    desk.on_show.layers.label_edited.emit()
+    desk.on_show.layers.label_edited.emit(None)
     background.finish()
 
 

@@ -6,7 +6,6 @@ transaction that carries it out.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from napari_semiseg.engine.study.cases import (
     recorded_cases,
     write_done_slices,
 )
-from napari_semiseg.engine.study.classes import ClassInfo, read_classes, refuse_other_names
+from napari_semiseg.engine.study.classes import read_classes, refuse_other_names
 from napari_semiseg.engine.study.decisions import (
     DecisionKind,
     author_or_user,
@@ -47,11 +46,14 @@ from napari_semiseg.engine.study.labels.rules import (
     refuse_unknown_slices,
 )
 from napari_semiseg.engine.study.labels.store import LabelStore, label_hash
+from napari_semiseg.engine.study.labels.strokes import PaintedBox, lay_over
 from napari_semiseg.engine.study.labels.writing import (
     READ_ATTEMPTS,
+    Decided,
     FormerLabel,
     LabelWriter,
     NewLabel,
+    damaged,
     restless,
     restore_previous,
 )
@@ -59,6 +61,7 @@ from napari_semiseg.engine.study.records import Records
 from napari_semiseg.engine.study.runs.learnt_from import label_snapshot_hash
 from napari_semiseg.engine.study.runs.maps import Maps
 from napari_semiseg.engine.study.storage import storage_errors
+from napari_semiseg.engine.study.time_spent import Work
 from napari_semiseg.engine.volumes.reading import read_label
 
 
@@ -134,35 +137,107 @@ class Labels:
         return self._save(name, voxels, how)
 
     def _save(self, name: str, voxels: np.ndarray, how: LabelSave) -> Case:
-        def make(case: Case, classes: Sequence[ClassInfo], former: FormerLabel | None) -> NewLabel:
-            label, values = checked_label(case, voxels, classes)
-            return NewLabel(label, values, _provenance(label, former, how), how)
+        for attempt in self._writer.attempts():
+            with attempt:
+                case, classes = self._writer.read(name)
+                if how.origin == "accepted":
+                    refuse_accepting(case)
+                label, values = checked_label(case, voxels, classes)
+                provenance = self._provenance(case, label, how)
+                new = NewLabel(label, values, provenance, how, self._decided(case, how))
+                saved = self._writer.write(case, classes, new)
+            if saved is not None:
+                return self._finish(saved, how)
+        raise restless(name)
 
-        def record(connection: sqlite3.Connection, case: Case, digest: str) -> None:
-            if how.origin == "accepted":
-                refuse_accepting(case)
-            if self._is_a_decision(case, how):
-                record_decision(
-                    connection,
-                    how.what,
-                    case=name,
-                    author=how.author,
-                    run=how.run,
-                    label_hash=digest,
-                    detail=how.state.value,
+    def paint(
+        self, name: str, strokes: Sequence[PaintedBox], work: Work, author: str | None = None
+    ) -> tuple[Case, np.ndarray]:
+        """Save strokes of a person, laid over what the label is by now, and how long they took.
+
+        A finished label stays finished, any other is in progress. On a prediction that was accepted
+        the work is correction, from now on.
+
+        Parameters
+        ----------
+        name : str
+            Name of the case; without a label, the strokes begin one.
+        strokes : sequence of PaintedBox
+            In the order in which they were painted.
+        work : Work
+            Time and number of edits.
+        author : str or None
+            Who; None means the user that is logged in.
+
+        Returns
+        -------
+        case : Case
+            As it is now.
+        label : np.ndarray
+            (z, y, x) uint8 as it is now, with what other programs changed.
+
+        Raises
+        ------
+        BadLabel
+            If a stroke has a value that no class has.
+        StudyError
+            If the label is damaged, or the disk refuses: then the label of before is untouched.
+        """
+        for attempt in self._writer.attempts():
+            with attempt:
+                case, classes = self._writer.read(name)
+                former = self._writer.former(case)
+                if former is None and case.has_label:
+                    continue  # replaced by another program right now; damaged, the second time
+                before = (
+                    np.zeros(case.geometry.shape, np.uint8) if former is None else former.voxels
                 )
+                label, values = checked_label(case, lay_over(before, strokes), classes)
+                finished = case.hidden_state is CaseState.LABELLED
+                how = LabelSave(
+                    CaseState.LABELLED if finished else CaseState.IN_PROGRESS,
+                    author=author,
+                    keeps_done_slices=True,
+                )
+                new = NewLabel(
+                    label,
+                    values,
+                    _after_edits(label, former),
+                    how,
+                    self._decided(case, how),
+                    work,
+                    corrects=case.label_origin == "accepted"
+                    or case.hidden_state is CaseState.ACCEPTED,
+                )
+                saved = self._writer.write(case, classes, new)
+            if saved is not None:
+                return self._finish(saved, how), label
+        raise damaged(case)
 
-        case = self._writer.write(name, make, record)
+    def _finish(self, saved: Case, how: LabelSave) -> Case:
+        self._writer.prune(saved)
         with self._lock:
-            self._saved_in_this_session.add((case.identifier, author_or_user(how.author)))
-        return recorded_case(self._records, name)
+            self._saved_in_this_session.add((saved.identifier, author_or_user(how.author)))
+        return saved
 
-    def _is_a_decision(self, case: Case, how: LabelSave) -> bool:
-        """Tell a decision from the repeated saving of one and the same session."""
+    def _decided(self, case: Case, how: LabelSave) -> list[Decided]:
+        """Return the line for the audit trail: none for repeated saving in one and the same session."""
         with self._lock:
             first = (case.identifier, author_or_user(how.author)) not in self._saved_in_this_session
         changed = case.hidden_state is not how.state or case.label_origin != how.origin
-        return first or changed or how.what is not DecisionKind.LABEL_SAVED
+        if first or changed or how.what is not DecisionKind.LABEL_SAVED:
+            return [Decided(how.what, how.run, how.state.value)]
+        return []
+
+    def _provenance(self, case: Case, label: np.ndarray, how: LabelSave) -> Provenance:
+        """Return where the voxels of a label come from that is saved as a whole."""
+        if how.origin == "accepted":
+            return accepted_provenance(label, how.run)
+        if how.run is not None:
+            return started_provenance(label, how.run)
+        if how.what is DecisionKind.LABEL_IMPORTED:
+            return human_provenance(label)
+        return _after_edits(label, self._writer.former(case))
 
     def import_file(self, name: str, path: str | Path, author: str | None = None) -> Case:
         """Take a label file over as the finished label of a case.
@@ -214,7 +289,7 @@ class Labels:
             if voxels is None or marks is None:
                 return voxels
             refuse_class_for_not_annotated(classes)
-            return marks.hide_the_rest(voxels, _decided(case, marks, provenance))
+            return marks.hide_the_rest(voxels, _decided_voxels(case, marks, provenance))
         raise restless(name)
 
     def restore_previous(self, name: str, author: str | None = None) -> None:
@@ -274,18 +349,15 @@ class Labels:
             self._store.set_aside(case.identifier, case.name)
 
 
-def _provenance(label: np.ndarray, former: FormerLabel | None, how: LabelSave) -> Provenance:
-    """Return where the voxels of a label come from that is saved as a whole."""
-    if how.origin == "accepted":
-        return accepted_provenance(label, how.run)
-    if how.run is not None:
-        return started_provenance(label, how.run)
-    if former is None or how.what is DecisionKind.LABEL_IMPORTED:
+def _after_edits(label: np.ndarray, former: FormerLabel | None) -> Provenance:
+    if former is None:
         return human_provenance(label)
     return note_edits(former.voxels, label, former.provenance)
 
 
-def _decided(case: Case, marks: DoneSlices, provenance: Provenance | None) -> np.ndarray | bool:
+def _decided_voxels(
+    case: Case, marks: DoneSlices, provenance: Provenance | None
+) -> np.ndarray | bool:
     """Return the voxels that count outside the marked slices; never a guess."""
     if marks.decided is None:
         return False

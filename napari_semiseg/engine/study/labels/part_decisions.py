@@ -3,13 +3,12 @@
 What is accepted fills only voxels that nobody has decided on. The case is then *accepted in part*: its
 state is accepted and training learns from the decided voxels alone, everything else being not annotated
 (255), never background. Where a person has begun to draw the label, it stays theirs, in progress or
-labelled in slices, and the parts are added to it. The study facade offers this file; on any thread.
+labelled in slices, and the parts are added to it.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -21,7 +20,6 @@ from napari_semiseg.engine.study.cases import (
     read_case,
     recorded_case,
 )
-from napari_semiseg.engine.study.classes import ClassInfo
 from napari_semiseg.engine.study.decisions import DecisionKind, record_decision
 from napari_semiseg.engine.study.labels.provenance import (
     Provenance,
@@ -36,9 +34,11 @@ from napari_semiseg.engine.study.labels.rules import (
     refuse_deciding_on_parts,
 )
 from napari_semiseg.engine.study.labels.writing import (
+    Decided,
     FormerLabel,
     LabelWriter,
     NewLabel,
+    restless,
     restore_previous,
 )
 from napari_semiseg.engine.study.records import Records
@@ -218,39 +218,32 @@ class PartDecisions:
         prediction: np.ndarray | None,
     ) -> Case:
         """Write the label after a decision; without a prediction, the parts are rejected."""
-        changed: dict[int, int] = {}
-
-        def make(case: Case, classes: Sequence[ClassInfo], former: FormerLabel | None) -> NewLabel:
-            refuse_deciding_on_parts(case, run)
-            refuse_class_for_not_annotated(classes)
-            begun = _begun(case, former)
-            taken = np.isin(numbers, list(parts)) & _open(case, begun, run)
-            changed.clear()
-            changed.update(_counted(case, numbers, taken))
-            if prediction is None:
-                label, provenance = begun.voxels, note_rejection(taken, begun.provenance, run)
-            else:
-                label, provenance = merge_accepted(
-                    begun.voxels, prediction, taken, begun.provenance, run
-                )
-            label, values = checked_label(case, label, classes)
-            return NewLabel(label, values, provenance, _how(case, author, prediction is not None))
-
-        def record(connection: sqlite3.Connection, case: Case, digest: str) -> None:
-            refuse_deciding_on_parts(case, run)
-            for number, voxels in changed.items():
-                record_decision(
-                    connection,
-                    what,
-                    case=name,
-                    author=author,
-                    run=run,
-                    label_hash=digest,
-                    detail=f"{parts[number]}: {voxels} voxels",
-                )
-
-        self._writer.write(name, make, record)
-        return recorded_case(self._records, name)
+        for attempt in self._writer.attempts():
+            with attempt:
+                case, classes = self._writer.read(name)
+                refuse_deciding_on_parts(case, run)
+                refuse_class_for_not_annotated(classes)
+                begun = _begun(case, self._writer.former(case))
+                taken = np.isin(numbers, list(parts)) & _open(case, begun, run)
+                changed = _counted(case, numbers, taken)
+                if prediction is None:
+                    label, provenance = begun.voxels, note_rejection(taken, begun.provenance, run)
+                else:
+                    label, provenance = merge_accepted(
+                        begun.voxels, prediction, taken, begun.provenance, run
+                    )
+                label, values = checked_label(case, label, classes)
+                decided = [
+                    Decided(what, run, f"{parts[number]}: {voxels} voxels")
+                    for number, voxels in changed.items()
+                ]
+                how = _how(case, author, prediction is not None)
+                new = NewLabel(label, values, provenance, how, decided)
+                saved = self._writer.write(case, classes, new)
+            if saved is not None:
+                self._writer.prune(saved)
+                return saved
+        raise restless(name)
 
 
 def _begun(case: Case, former: FormerLabel | None) -> FormerLabel:

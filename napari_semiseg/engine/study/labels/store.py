@@ -2,8 +2,8 @@
 
 A label is complete on the disk before the records point to it, so a program that is killed at any
 moment leaves the former label or the new one. Inside its folder lies a second array, the provenance
-of its voxels, which therefore comes, stays and goes with its label. Only the labelling rules call this
-file, on any thread; which version counts is for the records to say.
+of its voxels, which therefore comes, stays and goes with its label. Which version counts is for the
+records to say.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ import numpy as np
 from napari_semiseg.engine.study.labels.provenance import Provenance
 from napari_semiseg.engine.study.storage import (
     remove_abandoned,
-    stage_array,
+    staging,
     sync_folder,
+    write_array,
 )
 
 _PROVENANCE = "provenance"
@@ -29,30 +31,33 @@ _PROVENANCE = "provenance"
 
 
 def label_hash(voxels: np.ndarray) -> str:
-    """Return the SHA-256 of a label.
-
-    Parameters
-    ----------
-    voxels : np.ndarray
-        (z, y, x), uint8.
-
-    Returns
-    -------
-    str
-        Hexadecimal; depends on shape and values only.
-    """
+    """Return the SHA-256 of a label (z, y, x) uint8 in hexadecimal: of its shape and its values."""
     digest = hashlib.sha256(repr(tuple(int(size) for size in voxels.shape)).encode())
     digest.update(np.ascontiguousarray(voxels).data)
     return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class StagedLabel:
+    """A label that is complete on the disk, and does not count yet.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it lies under a temporary name.
+    digest, provenance_digest : str
+        `label_hash` of its voxels, and of the codes of its provenance.
+    """
+
+    folder: Path
+    digest: str
+    provenance_digest: str
+
+
 class LabelStore:
     """The folder ``labels`` of a study.
 
-    Parameters
-    ----------
-    folder : Path
-        ``labels`` inside the study folder.
+    A case is given by its identifier, a label by that and its version number.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,90 +69,37 @@ class LabelStore:
     def _version_folder(self, case: int, version: int) -> Path:
         return self._case_folder(case) / f"{version:04d}.zarr"
 
-    def stage(self, case: int, voxels: np.ndarray, provenance: Provenance) -> Path:
-        """Write a label under a temporary name, complete and forced to the disk.
+    def stage(self, case: int, voxels: np.ndarray, provenance: Provenance) -> StagedLabel:
+        """Write a label, (z, y, x) uint8, under a temporary name, complete and forced to the disk.
 
-        Parameters
-        ----------
-        case : int
-            Identifier of the case.
-        voxels : np.ndarray
-            (z, y, x), uint8.
-        provenance : Provenance
-            Where its voxels come from.
-
-        Returns
-        -------
-        Path
-            For :meth:`publish` or :meth:`discard`.
-
-        Raises
-        ------
-        OSError
-            If the disk refuses; nothing is left behind.
+        It is for :meth:`publish` or :meth:`discard`. OSError tells that the disk refuses; nothing is
+        left behind then.
         """
-        staged = stage_array(self._case_folder(case), voxels, {})
-        try:
-            attributes = {**provenance.to_attributes(), "hash": label_hash(provenance.codes)}
-            os.replace(stage_array(staged, provenance.codes, attributes), staged / _PROVENANCE)
-            sync_folder(staged)
-        except BaseException:
-            self.discard(staged)
-            raise
-        return staged
+        digest, provenance_digest = label_hash(voxels), label_hash(provenance.codes)
+        with staging(self._case_folder(case)) as staged:
+            write_array(staged, voxels, {})
+            attributes = {**provenance.to_attributes(), "hash": provenance_digest}
+            write_array(staged / _PROVENANCE, provenance.codes, attributes)
+        return StagedLabel(staged, digest, provenance_digest)
 
-    def publish(self, case: int, staged: Path) -> int:
-        """Give a staged label its version number.
+    def publish(self, case: int, staged: StagedLabel) -> int:
+        """Give a staged label a version number, higher than that of every other one on the disk.
 
-        Call it inside the writing transaction that makes the records point to the version: nobody
-        else can take the same number meanwhile.
-
-        Parameters
-        ----------
-        case : int
-            Identifier of the case.
-        staged : Path
-            What :meth:`stage` returned.
-
-        Returns
-        -------
-        int
-            Higher than that of every other version on the disk.
-
-        Raises
-        ------
-        OSError
-            If the disk refuses.
+        Call it while the records are locked: another program would take the number meanwhile.
         """
         version = max(self._versions(case), default=0) + 1
-        os.replace(staged, self._version_folder(case, version))
+        os.replace(staged.folder, self._version_folder(case, version))
         sync_folder(self._case_folder(case))
         return version
 
-    def discard(self, staged: Path) -> None:
-        """Remove a staged label that was not published.
-
-        Parameters
-        ----------
-        staged : Path
-            What :meth:`stage` returned; nothing happens where it was published.
-        """
-        shutil.rmtree(staged, ignore_errors=True)
+    def discard(self, staged: StagedLabel) -> None:
+        """Remove a staged label; nothing happens where it was published."""
+        shutil.rmtree(staged.folder, ignore_errors=True)
 
     def read(self, case: int, version: int, expected_hash: str) -> np.ndarray | None:
-        """Return one version of a label if it is complete.
+        """Return one version of a label, (z, y, x) uint8, free to change.
 
-        Parameters
-        ----------
-        case, version : int
-            Identifier of the case and number of the label.
-        expected_hash : str
-            :func:`label_hash` of what was saved.
-
-        Returns
-        -------
-        np.ndarray or None
-            (z, y, x), uint8, free to change; None where the version is gone or damaged.
+        None where it is gone or damaged: its `label_hash` is not the expected one.
         """
         found = _read_array(self._version_folder(case, version))
         # zarr reads a missing chunk as zeros, so only the hash proves that the label is whole
@@ -156,15 +108,7 @@ class LabelStore:
     def read_provenance(self, case: int, version: int) -> Provenance | None:
         """Return where the voxels of one version of a label come from.
 
-        Parameters
-        ----------
-        case, version : int
-            Identifier of the case and number of the label.
-
-        Returns
-        -------
-        Provenance or None
-            None where the version was saved before provenance was kept, is gone, or is damaged.
+        None where it was saved before provenance was kept, is gone, or is damaged.
         """
         found = _read_array(self._version_folder(case, version) / _PROVENANCE)
         if found is None or label_hash(found[0]) != found[1].get("hash"):
@@ -175,13 +119,6 @@ class LabelStore:
         """Remove the versions that the records no longer need, after the commit.
 
         Versions above the kept ones stay: another program may be about to point to them.
-
-        Parameters
-        ----------
-        case : int
-            Identifier of the case.
-        keep : collection of int
-            Versions that the records point to.
         """
         for version in self._versions(case):
             if version < max(keep) and version not in keep:
@@ -189,19 +126,9 @@ class LabelStore:
         remove_abandoned(self._case_folder(case))
 
     def set_aside(self, case: int, name: str) -> None:
-        """Move the labels of a removed case to ``labels/removed``.
+        """Move the labels of a removed case to ``labels/removed``, named so that people find them.
 
-        Parameters
-        ----------
-        case : int
-            Identifier of the case.
-        name : str
-            Name of the case, for people who look for the labels.
-
-        Raises
-        ------
-        OSError
-            If the disk refuses; the labels stay where they are.
+        OSError tells that the disk refuses; the labels stay where they are then.
         """
         folder = self._case_folder(case)
         if folder.is_dir():

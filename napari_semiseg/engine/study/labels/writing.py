@@ -1,16 +1,16 @@
 """Reading and writing the labels of a study, so that label, provenance and records always agree.
 
 A new label is worked out from the one before it. Where another program saves a label of the same case
-meanwhile, it is worked out again from that one, so that neither is lost unseen. The rules of who may
-write what are those of the callers, ``labelling.py`` and ``region_decisions.py``; on any thread.
+meanwhile, it is worked out again from that one, so that neither is lost unseen. Who may write what is
+for the callers to say.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -25,14 +25,23 @@ from napari_semiseg.engine.study.labels.rules import (
     point_to_new_label,
     refuse_measuring_accepted,
     refuse_measuring_sparse,
-    refuse_unknown_values,
 )
-from napari_semiseg.engine.study.labels.store import LabelStore, label_hash
+from napari_semiseg.engine.study.labels.store import LabelStore, StagedLabel
 from napari_semiseg.engine.study.records import Records
 from napari_semiseg.engine.study.storage import storage_errors
+from napari_semiseg.engine.study.time_spent import Work, add_time
 
 READ_ATTEMPTS = 5
 """Of reading a label that is saved again and again meanwhile."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A line for the audit trail: what a person decided, of which run, in which words."""
+
+    what: DecisionKind
+    run: str | None
+    detail: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +58,21 @@ class NewLabel:
         Where its voxels come from.
     how : LabelSave
         State, origin and author.
+    decided : sequence of Decided
+        What is recorded with it.
+    work : Work or None
+        What it cost.
+    corrects : bool
+        Whether that, and all later work on the case, is correction of a prediction.
     """
 
     voxels: np.ndarray
     values: Sequence[int]
     provenance: Provenance
     how: LabelSave
+    decided: Sequence[Decided] = ()
+    work: Work | None = None
+    corrects: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,23 +83,8 @@ class FormerLabel:
     provenance: Provenance
 
 
-Make = Callable[[Case, Sequence[ClassInfo], FormerLabel | None], NewLabel]
-"""Works a new label out; it may be called twice."""
-
-Record = Callable[[sqlite3.Connection, Case, str], None]
-"""Checks and records what is decided inside the transaction, with the hash of the new label."""
-
-
 class LabelWriter:
-    """The labels of one study with their records.
-
-    Parameters
-    ----------
-    records : Records
-        The records of the study.
-    store : LabelStore
-        Its labels.
-    """
+    """The labels of one study with their records."""
 
     def __init__(self, records: Records, store: LabelStore) -> None:
         self._records = records
@@ -98,24 +101,9 @@ class LabelWriter:
         return read_case(connection, self._records.folder, name), read_classes(connection)
 
     def load(self, name: str, *, previous: bool = False) -> np.ndarray | None:
-        """Return the label of a case, or the one before it.
+        """Return the label of a case, or the one before it, (z, y, x) uint8; None where there is none.
 
-        Parameters
-        ----------
-        name : str
-            Name of the case.
-        previous : bool
-            Whether to return the one before.
-
-        Returns
-        -------
-        np.ndarray or None
-            (z, y, x), uint8; None where there is none.
-
-        Raises
-        ------
-        StudyError
-            If the label is damaged or missing on the disk.
+        StudyError tells that it is damaged or missing on the disk.
         """
         for _ in range(READ_ATTEMPTS):  # a version may be removed while it is being read
             case, _classes = self.read(name)
@@ -129,29 +117,12 @@ class LabelWriter:
             voxels = self._store.read(case.identifier, version, digest)
             if voxels is not None:
                 return voxels
-        raise StudyError(
-            f"The {'previous ' if previous else ''}label of the case '{name}' is damaged on the "
-            f"disk (labels/{case.identifier}/{version:04d}.zarr): "
-            + ("put it back from a backup." if previous else "restore the previous label.")
-        )
+        raise damaged(case, previous)
 
     def load_provenance(self, name: str) -> Provenance | None:
-        """Return where the voxels of the label of a case come from.
+        """Return where the voxels of the label of a case come from; None without a label.
 
-        Parameters
-        ----------
-        name : str
-            Name of the case.
-
-        Returns
-        -------
-        Provenance or None
-            None without a label; "unknown" for what was saved before provenance was kept.
-
-        Raises
-        ------
-        StudyError
-            If the label is damaged.
+        What was saved before provenance was kept is "unknown". StudyError tells of a damaged label.
         """
         for _ in range(READ_ATTEMPTS):
             case, _classes = self.read(name)
@@ -165,48 +136,17 @@ class LabelWriter:
                 return kept
         raise restless(name)
 
-    def write(self, name: str, make: Make, record: Record) -> Case:
-        """Write a label and keep the former one as the previous.
+    def attempts(self) -> Iterator[AbstractContextManager[object]]:
+        """Yield what to read the former label and write the new one in, until `write` returns a case.
 
-        Parameters
-        ----------
-        name : str
-            Name of the case.
-        make : callable
-            Works the label out from the case, the classes and the label of before, which is None
-            where there is none or it cannot be read.
-        record : callable
-            Called with the case as it was, inside the transaction that makes the label count: what
-            it raises leaves the label of before as it is.
-
-        Returns
-        -------
-        Case
-            As it was.
-
-        Raises
-        ------
-        StudyError
-            If the disk refuses; the label of before is untouched.
+        The second attempt holds up every other program from its reading on: two that overtake one
+        another would meet again and again otherwise.
         """
-        case, classes = self.read(name)
-        staged = self._stage(case, make(case, classes, self._former(case)))
-        try:
-            with self._records.transaction() as connection:
-                now, classes = self._read_with(connection, name)
-                if (now.label_version, now.done_slices) != (case.label_version, case.done_slices):
-                    # once more, from the label that another program saved and holding it up: both
-                    # would meet again and again otherwise
-                    self._store.discard(staged.folder)
-                    staged = self._stage(now, make(now, classes, self._former(now)))
-                version = self._publish(connection, now, classes, staged, record)
-        finally:
-            self._store.discard(staged.folder)
-        keep = {version} if now.label_version is None else {version, now.label_version}
-        self._store.prune(now.identifier, keep)
-        return now
+        yield nullcontext()
+        yield self._records.transaction()
 
-    def _former(self, case: Case) -> FormerLabel | None:
+    def former(self, case: Case) -> FormerLabel | None:
+        """Return the label of a case; None where there is none or it cannot be read."""
         if case.label_version is None or case.label_hash is None:
             return None
         voxels = self._store.read(case.identifier, case.label_version, case.label_hash)
@@ -215,37 +155,78 @@ class LabelWriter:
         kept = self._store.read_provenance(case.identifier, case.label_version)
         return FormerLabel(voxels, unknown_provenance(voxels) if kept is None else kept)
 
-    def _stage(self, case: Case, new: NewLabel) -> _Staged:
+    def write(self, case: Case, classes: Sequence[ClassInfo], new: NewLabel) -> Case | None:
+        """Write a label and keep the former one as the previous.
+
+        The arrays are whole on the disk before the one transaction in which the label counts, with
+        its decisions and what it cost, begins. StudyError tells that the disk refuses; the label of
+        before is untouched then.
+
+        Parameters
+        ----------
+        case : Case
+            The case that the label was worked out for.
+        classes : sequence of ClassInfo
+            The classes that it was checked against.
+        new : NewLabel
+            The label.
+
+        Returns
+        -------
+        Case or None
+            The case as it is now, for `prune`; None where another program has changed the case or the
+            classes meanwhile, and nothing was written.
+        """
         with storage_errors(self._records.folder):
-            folder = self._store.stage(case.identifier, new.voxels, new.provenance)
-        return _Staged(folder, new, label_hash(new.voxels), label_hash(new.provenance.codes))
+            staged = self._store.stage(case.identifier, new.voxels, new.provenance)
+        try:
+            with self._records.transaction() as connection:
+                now, present = self._read_with(connection, case.name)
+                if present != classes or _what_counts(now) != _what_counts(case):
+                    return None
+                self._publish(connection, case, new, staged)
+                return read_case(connection, self._records.folder, case.name)
+        finally:
+            self._store.discard(staged)
 
     def _publish(
-        self,
-        connection: sqlite3.Connection,
-        case: Case,
-        classes: Sequence[ClassInfo],
-        staged: _Staged,
-        record: Record,
-    ) -> int:
-        new = staged.label
-        # asked again: another program may have changed the classes meanwhile
-        refuse_unknown_values(case, new.values, classes)
-        record(connection, case, staged.digest)
-        version = self._store.publish(case.identifier, staged.folder)
+        self, connection: sqlite3.Connection, case: Case, new: NewLabel, staged: StagedLabel
+    ) -> None:
+        version = self._store.publish(case.identifier, staged)
         marks = marks_to_keep(case, new.how, staged.provenance_digest)
         point_to_new_label(connection, case, version, staged.digest, new.values, new.how, marks)
-        return version
+        for decided in new.decided:
+            record_decision(
+                connection,
+                decided.what,
+                case=case.name,
+                author=new.how.author,
+                run=decided.run,
+                label_hash=staged.digest,
+                detail=decided.detail,
+            )
+        if new.work is not None:
+            add_time(connection, case.name, new.work, new.corrects)
+
+    def prune(self, saved: Case) -> None:
+        """Remove the versions that a label which was saved has made superfluous, after the commit."""
+        versions = (saved.label_version, saved.previous_label_version)
+        self._store.prune(saved.identifier, {each for each in versions if each is not None})
 
 
-@dataclass(frozen=True, eq=False)
-class _Staged:
-    """A label that is complete on the disk, and does not count yet."""
+def _what_counts(case: Case) -> tuple[object, ...]:
+    """Return what the rules of labelling and the work on a new label go by."""
+    return case.identifier, case.label_version, case.done_slices, case.state, case.hidden_state
 
-    folder: Path
-    label: NewLabel
-    digest: str
-    provenance_digest: str
+
+def damaged(case: Case, previous: bool = False) -> StudyError:
+    """Return what is told of a label, or of the one before it, that cannot be read."""
+    version = case.previous_label_version if previous else case.label_version
+    return StudyError(
+        f"The {'previous ' if previous else ''}label of the case '{case.name}' is damaged on the "
+        f"disk (labels/{case.identifier}/{version:04d}.zarr): "
+        + ("put it back from a backup." if previous else "restore the previous label.")
+    )
 
 
 def restless(name: str) -> StudyError:

@@ -24,9 +24,10 @@ from napari_semiseg.engine.study.runs.run import identifier_of
 from napari_semiseg.engine.study.storage import (
     STAGED_PREFIX,
     remove_abandoned,
-    stage_array,
+    staging,
     storage_errors,
     sync_folder,
+    write_array,
 )
 from napari_semiseg.engine.volumes.large_arrays import release
 
@@ -151,22 +152,13 @@ def _stage(folder: Path, array: np.ndarray, attributes: Mapping[str, Any]) -> Pa
     import zarr  # here, so that the desk opens sooner
 
     rows = _rows_at_once(array)
-    staged = stage_array(folder, array[..., :rows, :, :] if array.ndim > 2 else array, attributes)
-    if array.ndim < 3 or rows >= array.shape[-3]:
-        return staged
-    try:
-        stored = zarr.open_array(staged, mode="r+")
-        for start in range(rows, array.shape[-3], rows):
-            stored.append(array[..., start : start + rows, :, :], axis=array.ndim - 3)
-            release(array)
-        for file in staged.rglob("*"):
-            if file.is_file():
-                with open(file, "rb+") as stream:
-                    os.fsync(stream.fileno())
-    except BaseException:
-        shutil.rmtree(staged, ignore_errors=True)
-        raise
-    sync_folder(staged)
+    with staging(folder) as staged:
+        write_array(staged, array[..., :rows, :, :] if array.ndim > 2 else array, attributes)
+        if array.ndim > 2 and rows < array.shape[-3]:
+            stored = zarr.open_array(staged, mode="r+")
+            for start in range(rows, array.shape[-3], rows):
+                stored.append(array[..., start : start + rows, :, :], axis=array.ndim - 3)
+                release(array)
     return staged
 
 
