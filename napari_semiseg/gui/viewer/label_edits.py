@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QTimer
 
 from napari_semiseg.engine.study import ClassInfo, PaintedBox
@@ -21,6 +22,11 @@ from napari_semiseg.gui.open_study.background import run_in_background
 if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Labels
+
+OTHER_SHAPE = (
+    "The label on the screen was replaced by one of another shape, which cannot be saved: choose the "
+    "scan again in the list to have its label back."
+)
 
 
 class LabelEdits:
@@ -80,6 +86,7 @@ class LabelEdits:
         layer = self._layer
         if layer is None:
             return
+        self._anywhere = True  # voxels that were written past napari are not told of by anything
         self.tell()
         layer.events.paint.disconnect(self._on_paint)
         layer.events.set_data.disconnect(self._on_set_data)
@@ -106,20 +113,28 @@ class LabelEdits:
         self._check.start()
 
     def _on_set_data(self) -> None:
-        # Only where the slice is the same as before can it be an undo, or voxels that were written
-        # past napari's history.
         on_show, layer = self._slice_on_show(), self._layer
-        if layer is not None and on_show == self._slice:
-            undo, redo = layer._undo_history, layer._redo_history
-            if len(redo) > self._undone:
-                self._look_in(redo[-1])
-            elif len(redo) < self._undone and undo:
-                self._look_in(undo[-1])
-            else:
-                self._anywhere = True
-            self._undone = len(redo)
+        if layer is not None and layer.data.shape != self._known.shape:
+            show_warning(OTHER_SHAPE)
+        elif self._look_in_history():
+            self._check.start()
+        elif on_show == self._slice:
+            # neither scrolling nor an undo: voxels were written past napari's history
+            self._anywhere = True
             self._check.start()
         self._slice = on_show
+
+    def _look_in_history(self) -> bool:
+        """Look where strokes were undone or made again since the last look; tell whether any were."""
+        layer, known = self._layer, self._undone
+        if layer is None:
+            return False
+        undo, redo = list(layer._undo_history), list(layer._redo_history)
+        again = max(0, known - len(redo))
+        for changes in [*redo[known:], *undo[max(0, len(undo) - again) :]]:
+            self._look_in(changes)
+        self._undone = len(redo)
+        return len(redo) != known
 
     def _look_in(self, changes: Sequence[Any]) -> None:
         self._look_in_box(box_around(map(changed_box, changes)))
@@ -160,6 +175,9 @@ class LabelEdits:
     def tell(self) -> None:
         """Tell at once of an edit that was not told yet."""
         self._check.stop()
+        self._look_in_history()  # a layer that is hidden tells of no undo
+        if self._layer is not None and self._layer._staged_history:
+            self._look_in(self._layer._staged_history)  # in the middle of a stroke
         if self._layer is not None and (self._anywhere or self._comparing):
             # seldom, and whoever asks needs the answer now
             self._anywhere = False
@@ -171,7 +189,7 @@ class LabelEdits:
         layer = self._layer
         if layer is None or box is None or layer.data.shape != self._known.shape:
             return
-        before, after = self._known[box].copy(), np.array(layer.data[box], self._known.dtype)
+        before, after = self._known[box].copy(), np.array(layer.data[box])
         if not np.array_equal(before, after):
             self._known[box] = after
             self._told(PaintedBox(box, before, after))

@@ -105,6 +105,51 @@ class TestEdits:
         layers.tell_edits()
         np.testing.assert_array_equal(given, layers.label_voxels())
 
+    def test_a_stroke_that_is_still_being_painted_is_told_when_the_case_goes(
+        self, layers, edits, qtbot
+    ):
+        layers.paint_with(2)
+        with layers.label_layer.block_history():
+            layers.label_layer.paint((1, 3, 3), 2)
+            layers.clear()
+        assert len(edits) == 1
+        assert layers.label_layer is None
+
+    @pytest.mark.parametrize("undos", [1, 2])
+    def test_undos_while_the_label_is_hidden_are_told_when_they_are_asked_for(
+        self, layers, qtbot, undos
+    ):
+        layer, before = layers.label_layer, layers.label_voxels()
+        layers.paint_with(2)
+        for row in (3, 6):
+            layer.paint((1, row, 3), 2)
+        layers.tell_edits()
+        strokes = []
+        layers.label_edited.connect(strokes.append)
+        layer.visible = False
+        for _ in range(undos):
+            layer.undo()
+        layers.tell_edits()
+        assert len(strokes) == 1
+        row = 3 if undos == 2 else 6
+        assert layers.label_voxels()[1, row, 3] == before[1, row, 3]
+        assert strokes[0].painted.any()
+
+    def test_voxels_written_without_a_word_are_told_when_the_case_goes(self, layers, qtbot):
+        strokes = []
+        layers.label_edited.connect(strokes.append)
+        layers.label_layer.data[1, 3, 3] = 2
+        layers.clear()
+        assert [stroke.after.tolist() for stroke in strokes] == [[[[2]]]]
+
+    def test_a_label_of_another_shape_is_refused_in_words(self, layers, edits, monkeypatch):
+        told = []
+        monkeypatch.setattr(label_edits, "show_warning", told.append)
+        layers.label_layer.data = np.ones((2, 3, 4), np.uint8)
+        assert told[0] == label_edits.OTHER_SHAPE
+        layers.tell_edits()
+        assert edits == []
+
     def test_a_value_that_no_class_has_cannot_be_chosen(self, layers):
         layers.paint_with(2)
         layers.label_layer.selected_label = 7
