@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from napari_semiseg.gui.review.left import LOOKING, NOT_SO_SURE
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLineEdit
 from skimage.measure import find_contours
@@ -16,7 +17,6 @@ from skimage.measure import find_contours
 from docs.session.stage import Stage, row_of
 from napari_semiseg.engine.study import CaseState
 from napari_semiseg.engine.volumes.reading import read_label
-from napari_semiseg.gui.review.parts import LOOKING, NOT_SO_SURE
 from tests.measurements.event_loop_lag import run_event_loop
 
 PAINTED, HELD_OUT = 2, 4
@@ -236,20 +236,20 @@ def accept_one_part(stage: Stage) -> None:
     assert following is not None
     hands.click_row(page.table, row_of(page.table, following), twice=True)
     _await_prediction(stage)
-    hands.click(page.regions.switch)
-    stage.wait(lambda: reviewing.regions.why_not() != LOOKING, "the parts")
-    while reviewing.regions.why_not() == NOT_SO_SURE:  # as it says: ask for less
-        hands.lower(page.regions.certainty)
-        stage.wait(lambda: reviewing.regions.why_not() != LOOKING, "the parts")
+    hands.click(page.parts.switch)
+    stage.wait(lambda: reviewing.parts.why_not() != LOOKING, "the parts")
+    while reviewing.parts.why_not() == NOT_SO_SURE:  # as it says: ask for less
+        hands.lower(page.parts.certainty)
+        stage.wait(lambda: reviewing.parts.why_not() != LOOKING, "the parts")
     hands.key(Qt.Key.Key_P)
     stage.camera.picture("review-part")
     hands.key(Qt.Key.Key_A, Qt.KeyboardModifier.ShiftModifier)
     stage.settle()
-    stage.wait(lambda: reviewing.regions.parts is not None, "the parts that are left")
+    stage.wait(lambda: reviewing.parts.left is not None, "the parts that are left")
     case = stage.session.on_show.case
     assert case is not None
     assert case.accepted_in_part, "Shift+A accepts the part that P has chosen"
-    hands.click(page.regions.switch)
+    hands.click(page.parts.switch)
 
 
 def look_from_three_sides(stage: Stage) -> None:

@@ -20,7 +20,7 @@ from napari_semiseg.engine.inference.maps import MAPS
 from napari_semiseg.engine.study import ClassInfo
 from napari_semiseg.gui.open_study.advice import why_not_accept, why_not_predict
 from napari_semiseg.gui.review.more_maps import MoreMaps
-from napari_semiseg.gui.review.parts_panel import RegionSection
+from napari_semiseg.gui.review.parts_panel import PartSection
 from napari_semiseg.gui.review.size_panel import SizeSection
 from napari_semiseg.gui.review.time_panel import TimePanel
 from napari_semiseg.gui.review.trust_panel import TrustPanel
@@ -79,7 +79,7 @@ class ReviewPage(QWidget):
         self.trust = TrustPanel(open_study, on_show, reviewing.trust)
         self._make_maps()
         self._make_decisions()
-        self.regions = RegionSection(open_study, on_show, reviewing.regions)
+        self.parts = PartSection(open_study, on_show, reviewing.parts)
         self.sizes = SizeSection(open_study, on_show, maps, reviewing.sizes)
         self.time = TimePanel(open_study, on_show)
         self._lay_out()
@@ -182,7 +182,7 @@ class ReviewPage(QWidget):
         layout.addWidget(self.reason)
         layout.addLayout(onward)
         layout.addWidget(self.time)
-        layout.addWidget(self.regions)
+        layout.addWidget(self.parts)
         layout.addWidget(heading("Show"))
         layout.addLayout(maps)
         layout.addLayout(of_class)
@@ -197,11 +197,11 @@ class ReviewPage(QWidget):
             "N": self._next,
             "W": self._reviewing.worst.show_next,
             "B": self._reviewing.before.toggle,
-            "P": self._reviewing.regions.choose_next,
-            "Shift-A": self._reviewing.regions.accept_chosen,
-            "Shift-R": self._reviewing.regions.reject_chosen,
-            "Shift-E": self._reviewing.regions.accept_all,
-            "U": self._reviewing.regions.undo,
+            "P": self._reviewing.parts.choose_next,
+            "Shift-A": self._reviewing.parts.accept_chosen,
+            "Shift-R": self._reviewing.parts.reject_chosen,
+            "Shift-E": self._reviewing.parts.accept_all,
+            "U": self._reviewing.parts.undo,
         }
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
@@ -236,7 +236,7 @@ class ReviewPage(QWidget):
         self._refresh_decisions()
         self._refresh_worst()
         self._refresh_before()
-        self.regions.refresh()
+        self.parts.refresh()
         self.trust.refresh()
 
     def _refresh_worst(self) -> None:

@@ -16,7 +16,7 @@ from psygnal import Signal
 
 from napari_semiseg.engine.study import Case, ClassInfo, Study
 from napari_semiseg.gui.open_study.latest import Latest
-from napari_semiseg.gui.review.parts_layer import RegionLayer
+from napari_semiseg.gui.review.parts_layer import PartLayer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,12 +41,12 @@ FIRST_CERTAINTY = 0.8
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class Undecided:
     """What is left to decide on in a prediction.
 
     Attributes
     ----------
-    regions : FoundParts
+    found : FoundParts
         The parts that are sure enough.
     touching : frozenset of int
         Numbers of those that touch what is in the label.
@@ -54,14 +54,14 @@ class Parts:
         Volume of what the prediction marks and nobody has decided on, however sure.
     """
 
-    regions: FoundParts
+    found: FoundParts
     touching: frozenset[int]
     left_ml: float
 
 
 def find_parts(
     study: Study, run: str, maps: CaseMaps, class_values: Sequence[int], certainty: float
-) -> Parts:
+) -> Undecided:
     """Look for the parts of a prediction that can be decided on; on a worker's thread.
 
     Parameters
@@ -80,7 +80,7 @@ def find_parts(
     from napari_semiseg.engine.review.parts import connected_parts
 
     among = study.labels.parts.undecided(maps.case, run)
-    regions = connected_parts(
+    found = connected_parts(
         maps.prediction,
         maps.geometry,
         class_values,
@@ -90,14 +90,14 @@ def find_parts(
     )
     label = study.labels.load(maps.case)
     left = int(np.count_nonzero(among & (maps.prediction > 0)))
-    return Parts(
-        regions,
-        frozenset() if label is None else regions.touching(label),
+    return Undecided(
+        found,
+        frozenset() if label is None else found.touching(label),
         left * maps.geometry.voxel_volume_ml,
     )
 
 
-class RegionReview:
+class PartReview:
     """The parts of the prediction on the screen.
 
     Attributes
@@ -106,7 +106,7 @@ class RegionReview:
         How sure a part has to be, 0…1.
     with_background : bool
         Whether background that is as sure counts as a part, too.
-    parts : Parts or None
+    left : Undecided or None
         What is left; None while nobody knows.
     chosen : Part or None
         The part that the user has chosen.
@@ -123,9 +123,9 @@ class RegionReview:
         self._maps = maps
         self.certainty = FIRST_CERTAINTY
         self.with_background = False
-        self.parts: Parts | None = None
+        self.left: Undecided | None = None
         self.chosen: Part | None = None
-        self._layer = RegionLayer(self._layers, self.choose_at)
+        self._layer = PartLayer(self._layers, self.choose_at)
         self._answer: tuple[str, CaseMaps] | None = None
         self._active = False
         self._search = Latest(open_study)
@@ -144,7 +144,7 @@ class RegionReview:
 
     def _forget(self) -> None:
         self._search.drop()
-        self._answer = self.parts = self.chosen = self._problem = None
+        self._answer = self.left = self.chosen = self._problem = None
         self._outdated = False
         self._layer.hide()
         self.changed.emit()
@@ -153,7 +153,7 @@ class RegionReview:
         """Look for parts and outline them, or stop doing so."""
         if wanted != self._active:
             self._active = wanted
-            if wanted and self.parts is None:
+            if wanted and self.left is None:
                 self._find()
             self._draw()
 
@@ -195,12 +195,12 @@ class RegionReview:
         )
         self.changed.emit()
 
-    def _on_found(self, parts: Parts) -> None:
+    def _on_found(self, left: Undecided) -> None:
         self._problem = None
         place = None if self.chosen is None else self.chosen.centre
-        self.parts = parts
-        table = parts.regions.table
-        self.chosen = None if place is None else parts.regions.at(place)
+        self.left = left
+        table = left.found.table
+        self.chosen = None if place is None else left.found.at(place)
         if self.chosen is None and table:
             self.chosen = table[0]
         self._draw()
@@ -213,34 +213,34 @@ class RegionReview:
         self.changed.emit()
 
     def _draw(self) -> None:
-        if self._active and self._answer is not None and self.parts is not None:
+        if self._active and self._answer is not None and self.left is not None:
             chosen = None if self.chosen is None else self.chosen.number
-            self._layer.show(self._answer[1], self.parts.regions.numbers, chosen)
+            self._layer.show(self._answer[1], self.left.found.numbers, chosen)
         else:
             self._layer.hide()
 
     # choosing
 
-    def choose(self, region: Part, travel: bool = True) -> None:
+    def choose(self, part: Part, travel: bool = True) -> None:
         """Choose a part; ``travel`` moves the view to its middle."""
-        self.chosen = region
-        self._layer.emphasise(region.number)
+        self.chosen = part
+        self._layer.emphasise(part.number)
         layer = self._layers.label_layer
         if travel and layer is not None:
-            point = np.multiply(region.centre, layer.scale)
+            point = np.multiply(part.centre, layer.scale)
             self._layers.dims.set_point(range(len(point)), point)
         self.changed.emit()
 
     def choose_at(self, position: tuple[int, int, int]) -> None:
         """Choose the part at a voxel (z, y, x); nothing happens where there is none."""
-        region = None if self.parts is None else self.parts.regions.at(position)
-        if region is not None:
-            self.choose(region, travel=False)
+        part = None if self.left is None else self.left.found.at(position)
+        if part is not None:
+            self.choose(part, travel=False)
 
     def choose_next(self) -> None:
         """Choose the part after the chosen one, and the first after the last."""
-        if self.why_not() is None and self.parts is not None:
-            table = self.parts.regions.table
+        if self.why_not() is None and self.left is not None:
+            table = self.left.found.table
             place = 0 if self.chosen is None else self.chosen.number  # numbers count from 1
             self.choose(table[place % len(table)])
 
@@ -255,13 +255,13 @@ class RegionReview:
             return HELD_OUT
         if self._problem is not None:
             return self._problem
-        if self.parts is None or self._search.busy:
+        if self.left is None or self._search.busy:
             return LOOKING
-        if self.parts.regions.table:
+        if self.left.found.table:
             return None
         if case.trains_with_label and case.done_slices is None:
             return DECIDED
-        return NOT_SO_SURE if self.parts.left_ml > 0 else NOTHING_LEFT
+        return NOT_SO_SURE if self.left.left_ml > 0 else NOTHING_LEFT
 
     def why_not_one(self) -> str | None:
         """Return why the chosen part cannot be decided on; None if it can."""
@@ -280,8 +280,8 @@ class RegionReview:
 
     def accept_all(self) -> None:
         """Accept all parts that are sure enough into the label."""
-        if self.why_not() is None and self.parts is not None:
-            self._decide(lambda study: study.labels.parts.accept, self.parts.regions.table)
+        if self.why_not() is None and self.left is not None:
+            self._decide(lambda study: study.labels.parts.accept, self.left.found.table)
 
     def reject_chosen(self) -> None:
         """Reject the chosen part: it is not offered again, and not trained on."""
@@ -296,15 +296,15 @@ class RegionReview:
             self._change(name, lambda study: study.labels.parts.take_back(name, version))
 
     def _decide(
-        self, decision: Callable[[Study], Callable[..., Case]], regions: Sequence[Part]
+        self, decision: Callable[[Study], Callable[..., Case]], found: Sequence[Part]
     ) -> None:
-        if self._answer is None or self.parts is None:
+        if self._answer is None or self.left is None:
             return
         run, maps = self._answer
         names = {item.value: item.name for item in self._open.records.classes}
         sure = self.certainty if self.tells_certainty else None
-        words = {each.number: describe_part(each, names, sure) for each in regions}
-        numbers = self.parts.regions.numbers
+        words = {each.number: describe_part(each, names, sure) for each in found}
+        numbers = self.left.found.numbers
 
         def decided(case: Case) -> None:
             if case.label_version is not None:
@@ -321,7 +321,7 @@ class RegionReview:
         then: Callable[[Any], None] = lambda _: None,
     ) -> None:
         """Change the label away from the main thread, then read it and its maps again."""
-        self.parts = None  # what is left is another question now; a second key press must wait
+        self.left = None  # what is left is another question now; a second key press must wait
 
         def changed(result: Any) -> None:
             then(result)
@@ -342,12 +342,12 @@ def class_name(value: int, names: dict[int, str]) -> str:
     return names.get(value, f"class {value}") if value else "background"
 
 
-def describe_part(region: Part, names: dict[int, str], certainty: float | None) -> str:
+def describe_part(part: Part, names: dict[int, str], certainty: float | None) -> str:
     """Return a part in words for the audit trail, such as ``"liver, part 2, at least 80 % sure"``.
 
     Parameters
     ----------
-    region : Part
+    part : Part
         The part.
     names : dict of int to str
         The classes.
@@ -355,8 +355,8 @@ def describe_part(region: Part, names: dict[int, str], certainty: float | None) 
         How sure a part had to be; None where the prediction does not tell.
     """
     asked = "" if certainty is None else f", at least {100 * certainty:.0f} % sure"
-    at = ", ".join(map(str, region.centre))
-    return f"{class_name(region.class_value, names)}, part {region.component} at ({at}){asked}"
+    at = ", ".join(map(str, part.centre))
+    return f"{class_name(part.class_value, names)}, part {part.component} at ({at}){asked}"
 
 
 def classes_by_value(classes: Sequence[ClassInfo]) -> dict[int, str]:

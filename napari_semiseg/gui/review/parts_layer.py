@@ -26,7 +26,7 @@ OPACITY = 1.0
 _LEFT_BUTTON = 1
 
 
-class RegionLayer:
+class PartLayer:
     """The layer that outlines parts, with the chosen one in a colour of its own.
 
     Parameters

@@ -26,7 +26,7 @@ from napari_semiseg.gui.widgets.controls import Fold, allow, button, caption, de
 if TYPE_CHECKING:
     from napari_semiseg.engine.review.parts import Part
     from napari_semiseg.gui.open_study.open_study import OpenStudy
-    from napari_semiseg.gui.review.parts import RegionReview
+    from napari_semiseg.gui.review.parts import PartReview
     from napari_semiseg.gui.viewer.case_on_show import CaseOnShow
 
 COLUMNS = (
@@ -39,10 +39,10 @@ MOST_ROWS = 100
 BACKGROUND_COLOUR = "#808080"
 
 
-class RegionSection(Fold):
+class PartSection(Fold):
     """The parts of the prediction on the screen, how sure they must be, and the decisions on them."""
 
-    def __init__(self, open_study: OpenStudy, on_show: CaseOnShow, review: RegionReview) -> None:
+    def __init__(self, open_study: OpenStudy, on_show: CaseOnShow, review: PartReview) -> None:
         super().__init__(
             "Parts of the prediction",
             "Accept what the program is sure of, part by part, and leave the rest to the brush.",
@@ -158,8 +158,8 @@ class RegionSection(Fold):
     def refresh(self) -> None:
         """Show what is left to decide on."""
         review = self._review
-        parts = review.parts
-        self._list(() if parts is None else parts.regions.table)
+        left = review.left
+        self._list(() if left is None else left.found.table)
         reason, why_not_one = review.why_not(), review.why_not_one()
         allow(self.certainty, None if review.tells_certainty else NOT_UNSURE)
         allow(self.accept, why_not_one)
@@ -174,8 +174,8 @@ class RegionSection(Fold):
             if shown != self._listed:
                 self._listed = shown
                 self.table.setRowCount(len(shown))
-                for row, region in enumerate(shown):
-                    self._fill(row, region)
+                for row, part in enumerate(shown):
+                    self._fill(row, part)
             chosen = self._review.chosen
             model = self.table.selectionModel()
             if model is not None:
@@ -184,15 +184,15 @@ class RegionSection(Fold):
                 else:
                     model.select(model.selection(), QItemSelectionModel.SelectionFlag.Deselect)
 
-    def _fill(self, row: int, region: Part) -> None:
+    def _fill(self, row: int, part: Part) -> None:
         classes = self._open.records.classes
-        name = class_name(region.class_value, classes_by_value(classes))
+        name = class_name(part.class_value, classes_by_value(classes))
         colours = {item.value: item.colour for item in classes}
-        touching = self._review.parts is not None and region.number in self._review.parts.touching
+        touching = self._review.left is not None and part.number in self._review.left.touching
         texts = (
-            f"{name} {region.component}",
-            millilitres(region.size_ml),
-            percent(region.certainty),
+            f"{name} {part.component}",
+            millilitres(part.size_ml),
+            percent(part.certainty),
             "touches" if touching else "apart",
         )
         for column, text in enumerate(texts):
@@ -203,7 +203,7 @@ class RegionSection(Fold):
             self.table.setItem(row, column, item)
         first = self.table.item(row, 0)
         if first is not None:
-            first.setIcon(swatch(colours.get(region.class_value, BACKGROUND_COLOUR)))
+            first.setIcon(swatch(colours.get(part.class_value, BACKGROUND_COLOUR)))
 
     def _on_row(self) -> None:
         row = self.table.currentRow()
@@ -211,15 +211,15 @@ class RegionSection(Fold):
             self._review.choose(self._listed[row])
 
     def _summary(self) -> str:
-        parts = self._review.parts
-        if parts is None:
+        left = self._review.left
+        if left is None:
             return ""
-        table = parts.regions.table
-        marked = sum(region.size_ml for region in table if region.class_value)
+        table = left.found.table
+        marked = sum(part.size_ml for part in table if part.class_value)
         what = "1 part" if len(table) == 1 else f"{len(table)} parts"
         if len(table) > MOST_ROWS:
             what += f" (the largest {MOST_ROWS} are listed)"
-        return f"{what}, {millilitres(marked)} of the {millilitres(parts.left_ml)} left to decide."
+        return f"{what}, {millilitres(marked)} of the {millilitres(left.left_ml)} left to decide."
 
     def _standing(self) -> str:
         """Return what training sees of a case that is accepted in part."""

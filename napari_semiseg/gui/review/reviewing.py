@@ -15,7 +15,7 @@ from napari_semiseg.engine.study import Case, CaseState, Study
 from napari_semiseg.gui.open_study.latest import Latest
 from napari_semiseg.gui.review import predictions
 from napari_semiseg.gui.review.before_after import BeforeAfter
-from napari_semiseg.gui.review.parts import RegionReview
+from napari_semiseg.gui.review.parts import PartReview
 from napari_semiseg.gui.review.predictions import DECIDED, predicted_cases
 from napari_semiseg.gui.review.sizes import ScanSizes
 from napari_semiseg.gui.review.trust import PredictionTrust
@@ -42,7 +42,7 @@ class Reviewing:
         How far the predictions may be trusted.
     worst : WorstSlices
         Which slices of the prediction on the screen most need a look.
-    regions : RegionReview
+    parts : PartReview
         The parts of the prediction on the screen that can be accepted or rejected one by one.
     before : BeforeAfter
         The label as it was before the last decision or correction.
@@ -64,7 +64,7 @@ class Reviewing:
         self.sizes = ScanSizes(open_study, on_show, maps)
         self.trust = PredictionTrust(open_study)
         self.worst = WorstSlices(open_study, maps, slices)
-        self.regions = RegionReview(open_study, on_show, maps)
+        self.parts = PartReview(open_study, on_show, maps)
         self.before = BeforeAfter(open_study, on_show)
         open_study.leaving.connect(self._forget)
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from napari_semiseg.engine.review.left import connected_parts
 
-from napari_semiseg.engine.review.parts import connected_parts
 from napari_semiseg.engine.volumes import Geometry
 
 SHAPE = (6, 8, 9)

@@ -10,6 +10,7 @@ import pytest
 from napari_semiseg.engine.study import CaseState, DecisionKind
 from napari_semiseg.engine.study.done_slices import NOT_ANNOTATED
 from napari_semiseg.gui.review.parts_layer import CHOSEN_COLOUR, NAME, OFFERED_COLOUR
+from tests.gui.cases_on_show import paint
 from tests.gui.conftest import SHAPE
 from tests.gui.parts_of_the_desk import review_page
 
@@ -51,19 +52,19 @@ def page(qtbot, desk, background, run):
     qtbot.addWidget(page)
     desk.maps.show_case("scan_1")
     background.finish()
-    page.regions.switch.click()
-    page.regions._review.show(True)  # a page that is not shown gets no show event
+    page.parts.switch.click()
+    page.parts._review.show(True)  # a page that is not shown gets no show event
     background.finish()
     return page
 
 
 @pytest.fixture
 def review(page, desk):
-    return desk.reviewing.regions
+    return desk.reviewing.parts
 
 
 def rows(page):
-    table = page.regions.table
+    table = page.parts.table
     return [
         [table.item(row, column).text() for column in range(table.columnCount())]
         for row in range(table.rowCount())
@@ -86,31 +87,31 @@ def test_parts_are_listed_with_size_certainty_and_neighbours(page):
         ["box 2", "0.04 mL", "95 %", "apart"],
         ["rim 1", "0.04 mL", "95 %", "apart"],
     ]
-    assert "3 parts, 0.22 mL of the 0.36 mL left" in page.regions.words.text()
+    assert "3 parts, 0.22 mL of the 0.36 mL left" in page.parts.words.text()
 
 
 def test_nothing_is_looked_for_while_the_section_is_folded(page, review, background, desk):
-    page.regions.switch.click()
+    page.parts.switch.click()
     assert overlay(desk) is None
     desk.maps.show_case("scan_2")
     background.finish()
-    assert review.parts is None
+    assert review.left is None
 
 
 def test_less_certainty_offers_more(page, review, background):
-    page.regions.certainty.setValue(40)
+    page.parts.certainty.setValue(40)
     background.finish()
     assert rows(page)[0] == ["box 1", "0.29 mL", "72 %", "apart"]
-    page.regions.certainty.setValue(99)
+    page.parts.certainty.setValue(99)
     background.finish()
     assert rows(page) == []
-    assert not page.regions.accept_all.isEnabled()
-    assert "ask for less" in page.regions.words.text()
+    assert not page.parts.accept_all.isEnabled()
+    assert "ask for less" in page.parts.words.text()
 
 
 def test_dragging_the_slider_looks_once_more_at_the_end(page, background):
     for value in (70, 60, 50, 40):
-        page.regions.certainty.setValue(value)
+        page.parts.certainty.setValue(value)
     assert len(background.waiting) == 1
     background.finish()
     assert rows(page)[0][1] == "0.29 mL"
@@ -121,7 +122,7 @@ def test_what_would_be_accepted_is_outlined_and_the_chosen_part_stands_out(page,
     assert layer.contour > 0
     assert not layer.editable
     assert ((layer.data > 0) == (prediction() > 0) & (uncertainty() < 0.2)).all()
-    page.regions.table.selectRow(1)
+    page.parts.table.selectRow(1)
     assert review.chosen.component == 2
     colours = layer.colormap.color_dict
     assert colours[2] == pytest.approx(np.append(_rgb(CHOSEN_COLOUR), 1), abs=0.01)
@@ -147,11 +148,11 @@ def test_a_part_is_chosen_with_a_click_in_the_image(page, review, desk):
     assert review.chosen.number == 2
     review.choose_at((0, 0, 0))
     assert review.chosen.number == 2, "a click beside all parts changes nothing"
-    assert page.regions.table.currentRow() == 1
+    assert page.parts.table.currentRow() == 1
 
 
 def clicks(viewer):
-    return [each for each in viewer.mouse_drag_callbacks if "RegionLayer" in repr(each)]
+    return [each for each in viewer.mouse_drag_callbacks if "PartLayer" in repr(each)]
 
 
 def click(viewer, position, drag=False, button=1):
@@ -188,7 +189,7 @@ def test_accepting_a_part_leaves_the_rest_in_the_queue(page, desk, background):
     training = desk.open_study.study.labels.load_for_training("scan_1")
     assert set(np.unique(training)) == {1, NOT_ANNOTATED}
     assert [row[0] for row in rows(page)] == ["box 1", "rim 1"], "ranks count what is left"
-    assert "Accepted in part" in page.regions.words.text()
+    assert "Accepted in part" in page.parts.words.text()
     waiting = [each.name for each in desk.reviewing.cases()]
     assert waiting == ["scan_2", "scan_1"]
     assert desk.reviewing.next_case("scan_2") == "scan_1"
@@ -200,13 +201,13 @@ def test_accepting_a_part_leaves_the_rest_in_the_queue(page, desk, background):
 
 def test_parts_that_touch_the_label_are_told(page, background):
     press(page, background, "Shift-A")
-    page.regions.certainty.setValue(40)
+    page.parts.certainty.setValue(40)
     background.finish()
     assert rows(page)[0] == ["box 1", "0.14 mL", "50 %", "touches"]
 
 
 def test_all_parts_are_accepted_at_once_and_the_background_on_demand(page, desk, background):
-    page.regions.background.click()
+    page.parts.background.click()
     background.finish()
     assert rows(page)[0][0] == "background 1"
     press(page, background, "Shift-E")
@@ -225,19 +226,19 @@ def test_a_rejected_part_is_not_offered_again(page, desk, background):
 
 
 def test_the_last_decision_can_be_undone_until_the_label_changes(page, desk, background):
-    assert not page.regions.undo.isEnabled()
+    assert not page.parts.undo.isEnabled()
     press(page, background, "Shift-A")
     press(page, background, "U")
     assert desk.open_study.records.case("scan_1").state is CaseState.PREDICTED
     assert not desk.on_show.layers.label_voxels().any()
     assert len(rows(page)) == 3
-    assert not page.regions.undo.isEnabled()
+    assert not page.parts.undo.isEnabled()
     press(page, background, "Shift-A")
-    desk.on_show.layers.label_layer.data[0, 0, 0] = 1
+    paint(desk)
     desk.open_study.about_to_work.emit()
     background.finish()
-    assert not page.regions.undo.isEnabled()
-    assert "changed after" in page.regions.undo.toolTip()
+    assert not page.parts.undo.isEnabled()
+    assert "changed after" in page.parts.undo.toolTip()
 
 
 def test_what_a_person_paints_is_kept_and_theirs(page, desk, background):
@@ -262,8 +263,8 @@ def test_a_second_press_waits_for_the_first(page, desk, background):
 def test_a_held_out_scan_says_why_nothing_can_be_accepted(page, desk, background):
     desk.scans.hold_out("scan_1")
     background.finish()
-    assert not page.regions.accept.isEnabled()
-    assert "held out" in page.regions.accept.toolTip()
+    assert not page.parts.accept.isEnabled()
+    assert "held out" in page.parts.accept.toolTip()
     press(page, background, "Shift-E")
     assert not desk.open_study.records.case("scan_1").has_label
 
@@ -283,8 +284,8 @@ def test_a_prediction_without_certainty_is_offered_in_whole_pieces(page, desk, b
     desk.open_study.refresh()
     desk.maps.show_case("scan_2")
     background.finish()
-    assert not page.regions.certainty.isEnabled()
-    assert "does not tell" in page.regions.certainty.toolTip()
+    assert not page.parts.certainty.isEnabled()
+    assert "does not tell" in page.parts.certainty.toolTip()
     assert rows(page)[0] == ["box 1", "0.29 mL", "", "apart"]
 
 
@@ -292,12 +293,12 @@ def test_the_section_fits_a_narrow_dock(page):
     assert page.minimumSizeHint().width() <= 344
     page.resize(344, 900)
     page.grab()
-    for control in (page.regions.accept, page.regions.accept_all, page.regions.undo):
+    for control in (page.parts.accept, page.parts.accept_all, page.parts.undo):
         assert control.width() >= control.sizeHint().width(), control.text()
 
 
 def test_every_control_has_a_name_and_says_what_it_does(page):
-    section = page.regions
+    section = page.parts
     for control in (
         section.certainty, section.background, section.table, section.accept, section.reject,
         section.accept_all, section.undo, page.before,
