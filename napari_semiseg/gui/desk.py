@@ -1,7 +1,7 @@
 """The dock widget: the header, the path of five steps, the page, the run strip and the status line.
 
 napari makes it from the plugin's manifest and hands it the viewer. It joins the parts and nothing
-more; what the desk does is in the session. Main thread only.
+more; what the desk does is in the parts of the session. Main thread only.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ other. A measure that is twice its largest usual value halves the trust. An answ
 its least plausible class, so that one failure shows among many classes.
 
 The score ranks cases for review. It is no measured Dice: a model that is wrong and sure, about a
-structure of usual size and place, gets a high one. Pure functions, called by the review queue.
+structure of usual size and place, gets a high one. Pure functions.
 """
 
 from __future__ import annotations

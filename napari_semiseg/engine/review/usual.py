@@ -2,8 +2,7 @@
 
 Sizes, pieces and places come from the labels of people, spreads of few labels being drawn towards what
 is usual in anatomy. How sure a run usually is comes from its own answers to scans without labels: on
-the labelled ones it learned from, every run is too sure. Held-out cases are in neither. Pure functions,
-called by the review queue.
+the labelled ones it learned from, every run is too sure. Held-out cases are in neither.
 """
 
 from __future__ import annotations

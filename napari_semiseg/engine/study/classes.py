@@ -92,11 +92,6 @@ def parse_classes(text: str) -> tuple[ClassInfo, ...]:
 def checked_classes(classes: Iterable[ClassInfo]) -> tuple[ClassInfo, ...]:
     """Return the classes in the order of their values, or say what is wrong with them.
 
-    Parameters
-    ----------
-    classes : iterable of ClassInfo
-        The classes of a study.
-
     Returns
     -------
     tuple of ClassInfo
@@ -143,11 +138,6 @@ def _refuse_repeated(what: str, entries: Sequence[str]) -> None:
 def read_classes(connection: sqlite3.Connection) -> tuple[ClassInfo, ...]:
     """Return the classes in the records, in the order of their values.
 
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        The records of the study.
-
     Returns
     -------
     tuple of ClassInfo
@@ -164,8 +154,6 @@ def write_classes(connection: sqlite3.Connection, classes: Sequence[ClassInfo]) 
     ----------
     connection : sqlite3.Connection
         The records of the study, inside a transaction.
-    classes : sequence of ClassInfo
-        Checked classes.
     """
     connection.execute("DELETE FROM classes")
     connection.executemany(
@@ -181,12 +169,8 @@ def refuse_other_names(
 
     Parameters
     ----------
-    path : str or Path
-        The file.
     named : mapping of int to str
         What the file calls its values; empty where it says nothing.
-    classes : iterable of ClassInfo
-        Classes of the study.
 
     Raises
     ------

@@ -1,7 +1,4 @@
-"""The making of a new study folder, whole or not at all.
-
-The study facade calls it once for every new study, on any thread.
-"""
+"""The making of a new study folder, whole or not at all."""
 
 from __future__ import annotations
 
@@ -31,11 +28,6 @@ def create_study_folder(path: str | Path, classes: Iterable[ClassInfo], name: st
         At least one.
     name : str or None
         What to call the study; None takes the name of the folder.
-
-    Returns
-    -------
-    Path
-        The folder, absolute.
 
     Raises
     ------

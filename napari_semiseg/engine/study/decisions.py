@@ -81,11 +81,6 @@ def now() -> str:
 def author_or_user(author: str | None) -> str:
     """Return the author, or the user that is logged in where none was given.
 
-    Parameters
-    ----------
-    author : str or None
-        A name that a person chose.
-
     Returns
     -------
     str
@@ -115,8 +110,6 @@ def record_decision(
     ----------
     connection : sqlite3.Connection
         The records, inside the transaction of the change that was decided.
-    what : DecisionKind
-        What was decided.
     case, author, run, label_hash, detail
         As in :class:`Decision`; ``author`` None means the user that is logged in.
     """
@@ -132,15 +125,8 @@ def read_decisions(connection: sqlite3.Connection, case: str | None = None) -> l
 
     Parameters
     ----------
-    connection : sqlite3.Connection
-        The records of the study.
     case : str or None
         Only those about the case of this name; None for all.
-
-    Returns
-    -------
-    list of Decision
-        Also those about cases that were removed since.
     """
     rows = connection.execute(
         "SELECT * FROM decisions WHERE ?1 IS NULL OR case_name = ?1 ORDER BY identifier", (case,)

@@ -114,11 +114,6 @@ class DoneSlices:
 def read_done_slices(text: str | None) -> DoneSlices | None:
     """Return the marks that `DoneSlices.to_json` wrote; None for a complete label.
 
-    Parameters
-    ----------
-    text : str or None
-        What is stored beside the label.
-
     Raises
     ------
     StudyError
@@ -144,12 +139,8 @@ def with_marks(
 
     Parameters
     ----------
-    former : DoneSlices or None
-        The marks of before.
     axis : int
         0, 1 or 2 for slices along z, y or x.
-    indices : iterable of int
-        The slices.
     done : bool
         Whether they are done from now on.
 

@@ -1,7 +1,6 @@
 """Labels of a study as files for other programs, on the grids of their scans.
 
-Nothing that leaves the study names a patient or a folder. The command line and the review page call
-this file, on any thread.
+Nothing that leaves the study names a patient or a folder.
 """
 
 from __future__ import annotations
@@ -42,8 +41,6 @@ def export_labels(study: Study, folder: str | Path, file_type: str = ".nii.gz") 
 
     Parameters
     ----------
-    study : Study
-        The study.
     folder : str or Path
         Where to write; made if it is missing. Only files of an earlier export are replaced.
     file_type : str

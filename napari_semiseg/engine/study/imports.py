@@ -143,12 +143,6 @@ def import_cases(
 
     Parameters
     ----------
-    study : Study
-        Open study.
-    scans : sequence of Path
-        Files, folders of files, DICOM folders.
-    labels : Path or None
-        Folder of label files named like the cases.
     lists : CaseLists
         See there; a name in a list that is not a case of the study is a problem.
 

@@ -131,8 +131,6 @@ def overview_cases(study: Study, names: Sequence[str] | None = None) -> Iterator
 
     Parameters
     ----------
-    study : Study
-        Open study.
     names : sequence of str or None
         Names of cases; None takes all. Names that the study no longer has are passed over.
 
@@ -225,10 +223,6 @@ def measure_marked(study: Study, case: Case, run: str | None) -> Marked | None:
 
     Parameters
     ----------
-    study : Study
-        Open study.
-    case : Case
-        The case.
     run : str or None
         The newest run that predicted it; None where none has.
 

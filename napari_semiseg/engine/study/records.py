@@ -188,8 +188,6 @@ class Records:
         ----------
         statement : str
             SQL with ``?`` for each value.
-        values : sequence
-            The values.
 
         Returns
         -------

@@ -38,11 +38,6 @@ _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 def storage_errors(folder: Path) -> Iterator[None]:
     """Turn what the disk or SQLite refuses inside the block into one sentence.
 
-    Parameters
-    ----------
-    folder : Path
-        The folder to name in the sentence.
-
     Raises
     ------
     StudyError
@@ -90,11 +85,6 @@ def plain(value: Any) -> Any:
     ----------
     value : Any
         Numbers, strings, NumPy scalars and arrays, paths, and mappings and sequences of these.
-
-    Returns
-    -------
-    Any
-        The same with plain Python types.
     """
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
@@ -188,13 +178,7 @@ def _chunks(array: np.ndarray) -> tuple[int, ...]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove staged folders that a program left behind when it died.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder that may hold some.
-    """
+    """Remove staged folders that a program left behind when it died."""
     for staged in folder.glob(f"{STAGED_PREFIX}*"):
         try:
             age = time.time() - staged.stat().st_mtime
@@ -214,11 +198,6 @@ def _sync_tree(root: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Force the list of files of a folder to the disk, where the system knows how to.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder whose entries were added, renamed or removed.
 
     Raises
     ------

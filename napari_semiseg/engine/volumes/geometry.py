@@ -1,7 +1,7 @@
 """Where the voxels of a scan lie in the world: shape, affine, and what a NIfTI header said of them.
 
 A `Geometry` travels with every volume, label and map, so that whatever is written lands on the
-native grid of its scan. Pure values, called by every room and by the GUI, on any thread.
+native grid of its scan. Pure values.
 """
 
 from __future__ import annotations

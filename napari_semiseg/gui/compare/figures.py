@@ -1,6 +1,6 @@
 """The runs of a study with what they were measured to reach, and runs side by side with verdicts.
 
-The comparing part of the session has `compare_runs` run on a worker's thread; the Compare page shows
+`compare_runs` is run on a worker's thread; the Compare page shows
 what it returns. Only held-out scans that a run did not learn from count, and only figures that hold
 for its weights and the labels of now.
 """

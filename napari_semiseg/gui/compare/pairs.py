@@ -1,6 +1,6 @@
 """Measuring runs, reading what two of them predict, and writing tables, away from the main thread.
 
-The comparing part of the session has these functions run on worker threads. They touch neither
+These functions run on worker threads. They touch neither
 viewer nor widgets; generators yield what progress shows. Held-out scans stay locked.
 """
 

@@ -110,13 +110,7 @@ class SlicePanel(QWidget):
 
 
 class BrushPanel(QWidget):
-    """How the brush paints: size, shape, other classes, only some intensities.
-
-    Parameters
-    ----------
-    labelling : Labelling
-        What to show and to act on.
-    """
+    """How the brush paints: size, shape, other classes, only some intensities."""
 
     def __init__(self, labelling: Labelling) -> None:
         super().__init__()
@@ -249,13 +243,7 @@ class BrushPanel(QWidget):
 
 
 class ClassPanel(QWidget):
-    """Tools that change the whole of the selected class in one step.
-
-    Parameters
-    ----------
-    labelling : Labelling
-        What to act on.
-    """
+    """Tools that change the whole of the selected class in one step."""
 
     def __init__(self, labelling: Labelling) -> None:
         super().__init__()

@@ -38,13 +38,7 @@ _STEPS = {
 
 
 class SliceStrip(QWidget):
-    """The slices of the view in a row; a click goes to one.
-
-    Parameters
-    ----------
-    slices : SlicesOnShow
-        What to show and to act on.
-    """
+    """The slices of the view in a row; a click goes to one."""
 
     def __init__(self, slices: SlicesOnShow) -> None:
         super().__init__()

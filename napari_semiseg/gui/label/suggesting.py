@@ -34,17 +34,8 @@ def look_for_suggestions(
 
     Parameters
     ----------
-    study : Study
-        Open study.
-    run : str
-        Identifier of the run that is asked.
     axis : int or None
         0, 1 or 2: the slices to begin with lie across z, y or x; None takes the coarsest of each scan.
-
-    Yields
-    ------
-    JobStep
-        Progress.
 
     Returns
     -------

@@ -1,9 +1,8 @@
 """Changes to the study, one after the other, away from the main thread.
 
 Saving a label, marking a case and accepting a prediction must reach the records in the order in which
-the user asked for them. The session submits each to this lane on the main thread; the work runs on a
-worker's thread and its result comes back on the main thread. Nothing that was submitted is ever lost:
-closing finishes what waits.
+the user asked for them. Each is submitted on the main thread, runs on a worker's thread, and its result
+comes back on the main thread. Nothing that was submitted is ever lost: closing finishes what waits.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 from napari_semiseg.engine.errors import SemisegError
 
 RunInBackground = Callable[..., Any]
-"""Called as :func:`napari_semiseg.gui.open_study.background.run_in_background` is."""
+"""Called as `background.run_in_background` is."""
 
 LONGEST_WAIT_SECONDS = 30.0
 
@@ -54,7 +53,7 @@ class StudyLane:
     Parameters
     ----------
     run_in_background : callable
-        Starts work on another thread, as `gui.worker.run_in_background` does.
+        Starts work on another thread, as `run_in_background` does.
     """
 
     def __init__(self, run_in_background: RunInBackground) -> None:

@@ -1,9 +1,4 @@
-"""What the session has done away from the main thread: plain functions on an open study.
-
-They run on worker threads through `gui.worker.run_in_background` or the study lane, touch neither
-viewer nor widgets, and raise `SemisegError` with one sentence where something is wrong. Generators
-yield what progress shows.
-"""
+"""The records of a study as the desk shows them, and reading them anew on a worker's thread."""
 
 from __future__ import annotations
 

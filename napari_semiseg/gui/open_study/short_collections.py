@@ -4,7 +4,7 @@ napari collects all garbage whenever a layer goes, and so does Python now and th
 of objects of the libraries that takes up to a second, in which nothing is drawn; among what came after
 them, milliseconds. So what is there when the libraries are loaded is passed over while the desk is on
 show, and what a collection left after it took long, too: more libraries come with the first training.
-Hidden, the desk may be on its way to be thrown away. The dock widget calls this, on the main thread.
+Hidden, the desk may be on its way to be thrown away. Main thread only.
 """
 
 from __future__ import annotations

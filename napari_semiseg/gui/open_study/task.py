@@ -1,6 +1,6 @@
 """Work on another thread that ends well: what the desk's workers have in common.
 
-`worker` is its only user. A task yields what it has to tell and then how it ended; it runs in one
+A task yields what it has to tell and then how it ended; it runs in one
 of napari's workers, at a low priority so that drawing comes first, and napari's own wish to quit
 asks it to end in good order.
 """

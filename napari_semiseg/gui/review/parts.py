@@ -66,12 +66,6 @@ def find_parts(
 
     Parameters
     ----------
-    study : Study
-        Open study.
-    run : str
-        Identifier of the run that predicted.
-    maps : CaseMaps
-        What it predicted.
     class_values : sequence of int
         The classes to look at, 0 for background.
     certainty : float
@@ -347,10 +341,6 @@ def describe_part(part: Part, names: dict[int, str], certainty: float | None) ->
 
     Parameters
     ----------
-    part : Part
-        The part.
-    names : dict of int to str
-        The classes.
     certainty : float or None
         How sure a part had to be; None where the prediction does not tell.
     """

@@ -52,8 +52,6 @@ class PartLayer:
             The prediction that they are parts of; that of the case on show.
         numbers : ndarray of int, shape (z, y, x)
             Number of the part that each voxel is in; 0 for none.
-        chosen : int or None
-            Number of the chosen part.
         """
         if self._layer is not None and self._layer.metadata["maps"] is maps:
             self._layer.data = numbers

@@ -1,9 +1,9 @@
-"""The threads of the desk: training, and other work that would make the window wait.
+"""The thread that trains.
 
-Nothing else in the program starts a thread. Training is a generator of events (see
+Training is a generator of events (see
 `napari_semiseg.engine.training.events`). Requests go to it through a queue and are handed to the
-generator at its next event, so none is lost, whatever it is doing. All signals and callbacks arrive
-on the main thread. Workers touch neither viewer nor widgets.
+generator at its next event, so none is lost, whatever it is doing. All signals arrive
+on the main thread.
 """
 
 from __future__ import annotations

@@ -63,8 +63,6 @@ class LabelEdits:
 
         Parameters
         ----------
-        layer : napari.layers.Labels
-            A label that a human paints in.
         classes : sequence of ClassInfo
             The classes that can be painted; other values are refused.
         known : ndarray, shape (z, y, x)

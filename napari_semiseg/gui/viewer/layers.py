@@ -1,8 +1,7 @@
 """The layers of the case on the screen: its scan, the label that a human paints, the maps of a run.
 
-Nothing else in the program touches ``viewer.layers``. The session calls it, on the main thread. It
-keeps the layer objects it made and never looks for layers by name, so whatever else the user opens
-is left alone. A label on show is replaced together with its layer, never refreshed: napari's undo
+Nothing else in the program touches ``viewer.layers``. The layer objects that were made are kept and
+never looked for by name, so whatever else the user opens is left alone. Main thread only. A label on show is replaced together with its layer, never refreshed: napari's undo
 would write old strokes into new data.
 """
 

@@ -35,8 +35,6 @@ def slice_words(index: int, count: int) -> str:
     ----------
     index : int
         Array index along the axis that the view cuts, which is the number on napari's slider.
-    count : int
-        Number of slices along it.
     """
     return f"slice {index} / {count - 1}"
 
@@ -179,6 +177,6 @@ class SlicesOnShow:
         self._tell()
 
     def _tell(self) -> None:
-        # the viewer outlives the dock: once the session is closed, those who listen may be gone
+        # the viewer outlives the dock: once the study is closed, those who listen may be gone
         if self._open.study is not None:
             self.changed.emit()

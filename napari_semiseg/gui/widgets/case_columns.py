@@ -1,6 +1,6 @@
 """The columns of the list of cases: what each says of a case, and how it sorts.
 
-Pure functions without Qt, called by the model in `case_table` for the rows in sight.
+Pure functions without Qt, asked for the rows in sight alone.
 """
 
 from __future__ import annotations

@@ -98,8 +98,6 @@ class Labels:
 
         Parameters
         ----------
-        name : str
-            Name of the case.
         voxels : np.ndarray
             (z, y, x) on the grid of the scan; integer; 0 or values of the classes.
         state : CaseState
@@ -110,11 +108,6 @@ class Labels:
             Whether a person made it, or accepted a prediction unchanged.
         run : str or None
             The run whose prediction it is, which a person accepts or starts from.
-
-        Returns
-        -------
-        Case
-            As it is now.
 
         Raises
         ------
@@ -164,8 +157,6 @@ class Labels:
             Name of the case; without a label, the strokes begin one.
         strokes : sequence of PaintedBox
             In the order in which they were painted.
-        work : Work
-            Time and number of edits.
         author : str or None
             Who; None means the user that is logged in.
 

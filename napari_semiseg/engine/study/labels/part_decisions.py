@@ -65,13 +65,6 @@ class PartDecisions:
     def undecided(self, name: str, run: str) -> np.ndarray:
         """Return the voxels that can still be accepted from the prediction of a run, or rejected.
 
-        Parameters
-        ----------
-        name : str
-            Name of the case.
-        run : str
-            Identifier of the run.
-
         Returns
         -------
         ndarray of bool, shape (z, y, x)
@@ -107,10 +100,6 @@ class PartDecisions:
 
         Parameters
         ----------
-        name : str
-            Name of the case.
-        run : str
-            Identifier of the run that predicted.
         numbers : ndarray of int, shape (z, y, x)
             Number of the part that each voxel belongs to; 0 for none.
         parts : mapping of int to str
@@ -118,11 +107,6 @@ class PartDecisions:
             a part: its words and the number of voxels that it changed.
         author : str or None
             Who; None means the user that is logged in.
-
-        Returns
-        -------
-        Case
-            As it is now.
 
         Raises
         ------
@@ -153,11 +137,6 @@ class PartDecisions:
         name, run, numbers, parts, author
             As for `accept`.
 
-        Returns
-        -------
-        Case
-            As it is now.
-
         Raises
         ------
         StudyError
@@ -171,8 +150,6 @@ class PartDecisions:
 
         Parameters
         ----------
-        name : str
-            Name of the case.
         version : int
             ``Case.label_version`` right after the decision.
         author : str or None

@@ -167,8 +167,6 @@ def merge_accepted(
         The voxels to accept; those that are not open to the run stay as they are.
     provenance : Provenance
         Of the label; left as it is.
-    run : str
-        Identifier of the run that predicted.
 
     Returns
     -------

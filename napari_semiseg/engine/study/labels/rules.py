@@ -237,16 +237,6 @@ def point_to_new_label(
     ----------
     connection : sqlite3.Connection
         The records, inside a transaction; its commit is the moment when the label is saved.
-    case : Case
-        The case as it was.
-    version : int
-        Number of the published label.
-    digest : str
-        Its hash.
-    values : sequence of int
-        The class values in it.
-    how : LabelSave
-        State, origin and author.
     marks : DoneSlices or None
         What of it counts; None for all of it.
     """

@@ -162,15 +162,6 @@ class LabelWriter:
         its decisions and what it cost, begins. StudyError tells that the disk refuses; the label of
         before is untouched then.
 
-        Parameters
-        ----------
-        case : Case
-            The case that the label was worked out for.
-        classes : sequence of ClassInfo
-            The classes that it was checked against.
-        new : NewLabel
-            The label.
-
         Returns
         -------
         Case or None

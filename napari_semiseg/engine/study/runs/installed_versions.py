@@ -1,4 +1,4 @@
-"""The versions of the packages that the numbers of a run depend on. Called by the table of runs."""
+"""The versions of the packages that the numbers of a run depend on."""
 
 from __future__ import annotations
 

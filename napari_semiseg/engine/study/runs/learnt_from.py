@@ -1,7 +1,4 @@
-"""What a run that starts at this moment learns from: the labels, and the scans with and without one.
-
-Called by the study facade when a run starts or goes on, and by the desk; on any thread.
-"""
+"""What a run that starts at this moment learns from: the labels, and the scans with and without one."""
 
 from __future__ import annotations
 
@@ -39,11 +36,6 @@ def learnt_from(cases: Sequence[Case]) -> LearntFrom:
 
 def label_snapshot_hash(cases: Sequence[Case]) -> str:
     """Return the SHA-256 of names, labels and done slices of the cases that train with a label.
-
-    Parameters
-    ----------
-    cases : sequence of Case
-        All cases of a study.
 
     Returns
     -------

@@ -82,14 +82,8 @@ class Maps:
         ----------
         run : Run or str
             The run, which the study has.
-        case : str
-            Name of the case.
-        kind : str
-            Small letters, digits and underscores.
         array : np.ndarray
             (z, y, x) or (channels, z, y, x).
-        **attributes
-            Kept beside it as JSON.
 
         Raises
         ------

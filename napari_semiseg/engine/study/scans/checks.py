@@ -64,18 +64,7 @@ class ScanFinding:
 
 
 def find_notes(case: Case) -> Iterator[ScanFinding]:
-    """Tell what is unusual about a scan, from the records alone.
-
-    Parameters
-    ----------
-    case : Case
-        A case of the study.
-
-    Yields
-    ------
-    ScanFinding
-        An oblique grid, a very large scan.
-    """
+    """Tell what is unusual about a scan, from the records alone."""
     if case.geometry.is_oblique:
         yield ScanFinding(
             ScanTrouble.OBLIQUE,
@@ -93,11 +82,6 @@ def find_notes(case: Case) -> Iterator[ScanFinding]:
 
 def find_missing(case: Case) -> ScanFinding | None:
     """Tell whether a file of a scan is gone, or the folder that it was in.
-
-    Parameters
-    ----------
-    case : Case
-        A case of the study.
 
     Returns
     -------

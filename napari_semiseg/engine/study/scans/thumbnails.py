@@ -87,8 +87,6 @@ class ThumbnailStore:
 
         Parameters
         ----------
-        case : Case
-            A case of the study.
         thumbnail : ndarray, shape (rows, columns), uint8
             What `make_thumbnail` returned.
 
