@@ -1,1 +1,1 @@
-"""Floor 7: from a trained method to maps on the scan's own grid, in bounded memory."""
+"""From a trained method to maps on the scan's own grid, in bounded memory."""

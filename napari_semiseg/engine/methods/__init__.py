@@ -1,1 +1,1 @@
-"""Floor 6: one file for each published method, on one contract."""
+"""One file for each published method, on one contract."""

@@ -1,1 +1,1 @@
-"""Floor 3: segmentation networks, their heads, and the catalogue that builds them."""
+"""Segmentation networks, their heads, and the catalogue that builds them."""

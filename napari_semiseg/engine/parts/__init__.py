@@ -1,1 +1,1 @@
-"""Floor 5: what several methods share: losses, ramps, teachers, distance maps, prototypes."""
+"""What several methods share: losses, ramps, teachers, distance maps, prototypes."""

@@ -1,1 +1,1 @@
-"""Floor 4: from the scans and the machine to every number that training needs."""
+"""From the scans and the machine to every number that training needs."""

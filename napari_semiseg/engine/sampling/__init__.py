@@ -1,1 +1,1 @@
-"""Floor 5: from scans to batches: the model grid, normalisation, the cache, augmentation, sampling."""
+"""From scans to batches: the model grid, normalisation, the cache, augmentation, sampling."""

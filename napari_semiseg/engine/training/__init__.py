@@ -1,1 +1,1 @@
-"""Floor 9: the training loop as a generator of events, its settings and its checkpoints."""
+"""The training loop as a generator of events, its settings and its checkpoints."""

@@ -1,4 +1,4 @@
-"""Floor 1: scans and labels in and out of NIfTI, NRRD, MetaImage and DICOM, on their own grids."""
+"""Scans and labels in and out of NIfTI, NRRD, MetaImage and DICOM, on their own grids."""
 
 from napari_semiseg.engine.volumes.geometry import Geometry, NiftiForms, describe_difference
 from napari_semiseg.engine.volumes.reading import read_label, read_volume

@@ -1,8 +1,9 @@
 """The layers of the case on the screen: its scan, the label that a human paints, the maps of a run.
 
 Nothing else in the program touches ``viewer.layers``. The layer objects that were made are kept and
-never looked for by name, so whatever else the user opens is left alone. Main thread only. A label on show is replaced together with its layer, never refreshed: napari's undo
-would write old strokes into new data.
+never looked for by name, so whatever else the user opens is left alone. Main thread only. A label on
+show is replaced together with its layer, never refreshed: napari's undo would write old strokes into
+new data.
 """
 
 from __future__ import annotations
