@@ -70,7 +70,8 @@ class StrokeWindow:
             layer.mouse_drag_callbacks.insert(0, self._remember)
             layer.mouse_drag_callbacks.append(self._correct_while_painted)
             layer.events.mode.connect(self._come_after_napari)
-            layer.events.paint.connect(self._on_paint)
+            # before those who save what is painted: it is corrected by the time that they look
+            layer.events.paint.connect(self._on_paint, position="first")
 
     @contextmanager
     def paused(self) -> Iterator[None]:

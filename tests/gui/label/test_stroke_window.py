@@ -13,7 +13,9 @@ from napari.utils.interactions import (
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
+from napari_semiseg.engine.study import parse_classes
 from napari_semiseg.gui.label.stroke_window import StrokeWindow
+from napari_semiseg.gui.viewer.label_edits import LabelEdits
 
 SHAPE = (8, 20, 24)
 SPACING = (2.0, 1.0, 1.0)
@@ -140,6 +142,21 @@ def test_a_polygon_is_limited_and_stays_one_step(layer, strokes, scan, qtbot):
     assert (np.asarray(layer.data) > 0).sum() > (stroke > 0).sum()
     layer.undo()
     np.testing.assert_array_equal(layer.data, stroke)
+
+
+def test_those_who_save_edits_hear_of_a_polygon_when_it_is_limited(viewer, layer, scan, qtbot):
+    told = []
+    edits = LabelEdits(viewer.dims, told.append)
+    edits.watch(layer, parse_classes("1=box"), np.zeros(SHAPE, np.uint8))
+    strokes = StrokeWindow(lambda: scan)
+    strokes.watch(layer)
+    strokes.limits = (50, 150)
+    corners = [(4, 2, 2), (4, 2, 20), (4, 17, 20), (4, 17, 2)]
+    layer.paint_polygon(np.array(corners), 1)
+    qtbot.wait(20)
+    [edit] = told
+    assert (scan[edit.box][edit.painted] == 100).all()
+    assert edit.painted.any()
 
 
 def test_without_limits_and_while_paused_everything_is_painted(layer, strokes, scan, qtbot):
