@@ -83,11 +83,15 @@ class ReviewPage(QWidget):
         self.sizes = SizeSection(open_study, on_show, maps, reviewing.sizes)
         self.time = TimePanel(open_study, on_show)
         self._lay_out()
+        self._listen(slices)
+        self.refresh()
+
+    def _listen(self, slices: SlicesOnShow) -> None:
         for signal in (
-            open_study.records_changed,
-            open_study.job_changed,
-            on_show.shown_changed,
-            maps.changed,
+            self._open.records_changed,
+            self._open.job_changed,
+            self._on_show.shown_changed,
+            self._maps.changed,
             self._reviewing.unsure_changed,
             self._reviewing.trust.changed,
         ):
@@ -95,7 +99,6 @@ class ReviewPage(QWidget):
         for moved in (self._reviewing.worst.changed, slices.changed):
             moved.connect(self._refresh_worst)
         self._reviewing.before.changed.connect(self._refresh_before)
-        self.refresh()
 
     def _make_maps(self) -> None:
         self.maps: dict[str, QCheckBox] = {}
