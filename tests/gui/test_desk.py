@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -184,6 +185,16 @@ def test_errors_of_the_engine_become_notifications(docked, qtbot, study_path, me
     qtbot.waitUntil(lambda: not session.training.active, timeout=PATIENCE)
     assert any("no such method" in text for severity, text in messages() if severity == "error")
     assert docked.strip.isHidden()
+
+
+def test_trust_in_predictions_shows_on_the_scans_page(docked, qtbot, study_path):
+    trust = opened(qtbot, docked, study_path).reviewing.trust
+    table = docked.scans_page.table
+    column = [column.title for column in table.cases.columns].index("Trust")
+    assert table.isColumnHidden(column)
+    trust.cases = {"scan_1": SimpleNamespace(trust=SimpleNamespace(score=0.9))}
+    trust.changed.emit()
+    assert not table.isColumnHidden(column)
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
