@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import zlib
+
 import numpy as np
 import pytest
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study import CaseState, Study
 from napari_semiseg.gui.label import saving
-from napari_semiseg.gui.viewer import case_on_show
+from napari_semiseg.gui.viewer import case_on_show, label_edits
 from tests.gui.cases_on_show import paint, show
+from tests.gui.conftest import box
 
 
 @pytest.fixture
@@ -159,3 +163,51 @@ def test_strokes_of_a_scan_that_is_gone_are_not_tried_for_ever(
         background.finish()
     assert len(messages()) == told
     assert desk.open_study.study.labels.load("scan_2").sum() == 4
+
+
+def test_a_stroke_is_sent_as_its_box_and_the_whole_label_is_read_on_the_lane_alone(
+    desk, background, qtbot, monkeypatch
+):
+    show(desk, background, "scan_0")
+    read, sent, keep = [], [], saving.keep_label
+    monkeypatch.setattr(saving, "keep_label", lambda *given: (sent.append(given), keep(*given))[1])
+    for module, name in (
+        (hashlib, "sha256"),
+        (zlib, "crc32"),
+        (label_edits, "box_of_difference"),
+        (saving, "lay_over"),
+    ):
+        original = getattr(module, name)
+        monkeypatch.setattr(
+            module,
+            name,
+            lambda *given, name=name, original=original: (read.append(name), original(*given))[1],
+        )
+    for _ in range(2):
+        paint(desk, value=2)
+        qtbot.waitUntil(lambda: desk.labelling.saving.under_way)
+        assert not read
+        background.finish()
+        assert set(read) == {"sha256"}, "the label on the disk is proved whole, on the lane"
+        read.clear()
+        desk.on_show.layers.label_layer.undo()
+        qtbot.waitUntil(lambda: desk.labelling.saving.under_way)
+        assert not read
+        background.finish()
+        read.clear()
+    assert [stroke.after.shape for _, _, edits, *_ in sent for stroke in edits] == [(1, 1, 2)] * 4
+    np.testing.assert_array_equal(desk.open_study.study.labels.load("scan_0"), box(0))
+
+
+def test_the_time_of_a_stroke_is_in_its_transaction(desk, background):
+    show(desk, background, "scan_0")
+    paint(desk, value=2)
+    desk.labelling.saving.flush()
+    said = []
+    study = desk.open_study.study
+    study._records._connection().set_trace_callback(said.append)
+    background.finish()
+    study._records._connection().set_trace_callback(None)
+    assert sum(text.startswith("BEGIN") for text in said) == 1
+    assert len(said) <= 15  # 3 of them read the records again for the pages
+    assert study.case("scan_0").time.manual_edits == 1
