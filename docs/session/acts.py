@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from napari_semiseg.gui.review.left import LOOKING, NOT_SO_SURE
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLineEdit
 from skimage.measure import find_contours
@@ -17,6 +16,7 @@ from skimage.measure import find_contours
 from docs.session.stage import Stage, row_of
 from napari_semiseg.engine.study import CaseState
 from napari_semiseg.engine.volumes.reading import read_label
+from napari_semiseg.gui.review.parts import LOOKING, NOT_SO_SURE
 from tests.measurements.event_loop_lag import run_event_loop
 
 PAINTED, HELD_OUT = 2, 4

@@ -1,7 +1,6 @@
 """The classes of a study: which value in a label means what, and in which colour it shows.
 
-The value 0 is always background and no class. The study facade, the command line and the scans page
-call this file, on any thread.
+The value 0 is always background and no class.
 """
 
 from __future__ import annotations
@@ -136,25 +135,13 @@ def _refuse_repeated(what: str, entries: Sequence[str]) -> None:
 
 
 def read_classes(connection: sqlite3.Connection) -> tuple[ClassInfo, ...]:
-    """Return the classes in the records, in the order of their values.
-
-    Returns
-    -------
-    tuple of ClassInfo
-        At least one.
-    """
+    """Return the classes in the records, in the order of their values; at least one."""
     rows = connection.execute("SELECT value, name, colour FROM classes ORDER BY value").fetchall()
     return tuple(ClassInfo(*row) for row in rows)
 
 
 def write_classes(connection: sqlite3.Connection, classes: Sequence[ClassInfo]) -> None:
-    """Put the classes into the records in place of the former ones.
-
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        The records of the study, inside a transaction.
-    """
+    """Put the classes into the records, inside a transaction, in place of the former ones."""
     connection.execute("DELETE FROM classes")
     connection.executemany(
         "INSERT INTO classes (value, name, colour) VALUES (?, ?, ?)",

@@ -68,24 +68,12 @@ class Decision:
 
 
 def now() -> str:
-    """Return the moment in UTC as ISO 8601 with milliseconds.
-
-    Returns
-    -------
-    str
-        For example ``"2025-03-01T09:30:00.000+00:00"``; sorts as text.
-    """
+    """Return the moment in UTC as ISO 8601 with milliseconds, which sorts as text."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def author_or_user(author: str | None) -> str:
-    """Return the author, or the user that is logged in where none was given.
-
-    Returns
-    -------
-    str
-        Never empty; ``"unknown"`` where the system knows no user.
-    """
+    """Return the author, else the user that is logged in, else ``"unknown"``."""
     if author and author.strip():
         return author.strip()
     try:
@@ -104,14 +92,9 @@ def record_decision(
     label_hash: str | None = None,
     detail: str = "",
 ) -> None:
-    """Append one decision to the audit trail.
+    """Append one decision to the audit trail, inside the transaction of what was decided.
 
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        The records, inside the transaction of the change that was decided.
-    case, author, run, label_hash, detail
-        As in :class:`Decision`; ``author`` None means the user that is logged in.
+    The arguments are those of :class:`Decision`; ``author`` None means the user that is logged in.
     """
     connection.execute(
         "INSERT INTO decisions (case_name, who, decided_at, what, run, label_hash, detail) "

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from napari_semiseg.engine.review.left import connected_parts
 
+from napari_semiseg.engine.review.parts import connected_parts
 from napari_semiseg.engine.volumes import Geometry
 
 SHAPE = (6, 8, 9)
@@ -18,7 +18,7 @@ def two_classes():
     return prediction
 
 
-def test_regions_are_listed_by_class_and_size():
+def test_parts_are_listed_by_class_and_size():
     parts = connected_parts(two_classes(), GRID, [2, 1])
     found = [(each.number, each.class_value, each.component) for each in parts.table]
     assert found == [(1, 1, 1), (2, 2, 1), (3, 2, 2)]
@@ -28,7 +28,7 @@ def test_regions_are_listed_by_class_and_size():
     assert parts.table[0].certainty is None
 
 
-def test_the_mask_of_a_region_is_its_voxels():
+def test_the_mask_of_a_part_is_its_voxels():
     prediction = two_classes()
     parts = connected_parts(prediction, GRID, [1, 2])
     assert (parts.mask([1, 2, 3]) == (prediction > 0)).all()
@@ -38,7 +38,7 @@ def test_the_mask_of_a_region_is_its_voxels():
     assert parts.at((5, 0, 0)) is None
 
 
-def test_regions_above_a_certainty_are_split_and_described_by_what_is_certain():
+def test_parts_above_a_certainty_are_split_and_described_by_what_is_certain():
     prediction = np.zeros(SHAPE, np.uint8)
     prediction[2, 2, 1:8] = 1
     uncertainty = np.full(SHAPE, 0.1, np.float32)
@@ -50,7 +50,7 @@ def test_regions_above_a_certainty_are_split_and_described_by_what_is_certain():
     assert all(each.certainty == pytest.approx(0.9) for each in certain.table)
 
 
-def test_small_regions_can_be_left_out():
+def test_small_parts_can_be_left_out():
     parts = connected_parts(two_classes(), GRID, [1, 2], smallest_ml=0.017)
     assert [each.class_value for each in parts.table] == [2]
     assert parts.mask([1]).sum() == 9
@@ -61,11 +61,11 @@ def test_a_certainty_wants_a_map():
         connected_parts(two_classes(), GRID, [1], least_certainty=0.5)
 
 
-def test_an_empty_answer_has_no_region():
+def test_an_empty_answer_has_no_part():
     assert connected_parts(np.zeros(SHAPE, np.uint8), GRID, [1, 2]).table == ()
 
 
-def test_what_is_decided_already_is_in_no_region():
+def test_what_is_decided_already_is_in_no_part():
     prediction = two_classes()
     left = np.ones(SHAPE, bool)
     left[1:3, 1:3, 1:3] = False
@@ -74,7 +74,7 @@ def test_what_is_decided_already_is_in_no_region():
     assert not (parts.numbers[~left]).any()
 
 
-def test_background_can_be_a_region_too():
+def test_background_can_be_a_part_too():
     uncertainty = np.zeros(SHAPE, np.float32)
     uncertainty[5] = 0.5
     parts = connected_parts(
@@ -86,7 +86,7 @@ def test_background_can_be_a_region_too():
     assert (parts.mask([background.number]) == expected).all()
 
 
-def test_regions_beside_a_label_are_told_from_those_on_their_own():
+def test_parts_beside_a_label_are_told_from_those_on_their_own():
     parts = connected_parts(two_classes(), GRID, [1, 2])
     label = np.zeros(SHAPE, np.uint8)
     assert parts.touching(label) == frozenset()
@@ -96,7 +96,7 @@ def test_regions_beside_a_label_are_told_from_those_on_their_own():
     assert parts.touching(label) == {2, 3}
 
 
-def test_outside_the_scan_there_is_no_region():
+def test_outside_the_scan_there_is_no_part():
     parts = connected_parts(np.ones(SHAPE, np.uint8), GRID, [1])
     assert parts.at((0, 0, 0)).number == 1
     assert parts.at((-1, 0, 0)) is None

@@ -231,14 +231,10 @@ def point_to_new_label(
     how: LabelSave,
     marks: DoneSlices | None,
 ) -> None:
-    """Make the records point to a published label, and the one of before the previous.
+    """Make the records point to a published label, and to the one of before as the previous.
 
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-        The records, inside a transaction; its commit is the moment when the label is saved.
-    marks : DoneSlices or None
-        What of it counts; None for all of it.
+    The commit of the transaction around it is the moment when the label is saved. ``marks`` tell what
+    of it counts; None stands for all of it.
     """
     connection.execute(
         "INSERT INTO labels (case_identifier, version, hash, class_values, origin, state, author, "

@@ -6,15 +6,16 @@ Each run has a row in the records and the folder ``runs/<identifier>`` for its c
 from __future__ import annotations
 
 import json
+import platform
 import sqlite3
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any, cast, get_args
 
 from napari_semiseg.engine.errors import StudyError
 from napari_semiseg.engine.study.cases import recorded_case, recorded_cases
 from napari_semiseg.engine.study.decisions import now
 from napari_semiseg.engine.study.records import Records
-from napari_semiseg.engine.study.runs.installed_versions import installed_versions
 from napari_semiseg.engine.study.runs.learnt_from import learnt_from
 from napari_semiseg.engine.study.runs.locks import RunningRuns
 from napari_semiseg.engine.study.runs.maps import Maps
@@ -32,6 +33,10 @@ from napari_semiseg.engine.study.storage import plain, write_text
 def _insert(connection: sqlite3.Connection, row: Mapping[str, str | int]) -> None:
     columns, marks = ", ".join(row), ", ".join("?" * len(row))
     connection.execute(f"INSERT INTO runs ({columns}) VALUES ({marks})", tuple(row.values()))
+
+
+PACKAGES = ("napari-semiseg", "numpy", "torch", "monai", "lightning-fabric", "SimpleITK", "zarr")
+"""What the numbers of a run depend on: their versions are recorded with it."""
 
 
 class Runs:
@@ -68,7 +73,7 @@ class Runs:
             "settings": plain(settings),
             "seed": int(seed),
             **learnt_from(recorded_cases(self._records)),
-            "versions": installed_versions(),
+            "versions": _installed_versions(),
         }
         with self._records.transaction() as connection:
             highest = connection.execute("SELECT max(number) FROM runs").fetchone()[0]
@@ -193,3 +198,14 @@ class Runs:
             (self.get(identifier_of(run)).identifier,),
         )
         return {row["name"]: json.loads(row["metrics"]) for row in rows}
+
+
+def _installed_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that count, by name."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue  # an optional package, or the program runs from its source folder
+    return versions
