@@ -65,8 +65,13 @@ class Session:
             return
         opened = self.open_study
         for signal in _signals_below(self, set()):
-            # the widgets that listen may be gone already; the parts hear of the end all the same
-            if signal not in (opened.about_to_work, opened.leaving):
+            # the widgets that listen may be gone already; the parts hear of the end all the same, and
+            # of the last stroke
+            if signal not in (
+                opened.about_to_work,
+                opened.leaving,
+                self.on_show.layers.label_edited,
+            ):
                 signal.disconnect()
         self.on_show.layers.finish()
         opened.close()

@@ -115,7 +115,9 @@ def test_a_study_without_a_window_gives_its_first_case_with_its_label(study):
 
 def test_a_study_in_a_window_opens_in_the_dock_and_adds_no_layers_of_its_own(study, monkeypatch):
     opened = []
-    widget = SimpleNamespace(session=SimpleNamespace(open_study=opened.append))
+    widget = SimpleNamespace(
+        session=SimpleNamespace(open_study=SimpleNamespace(open=opened.append))
+    )
     window = SimpleNamespace(add_plugin_dock_widget=lambda plugin, name: (None, widget))
     monkeypatch.setattr("napari.current_viewer", lambda: SimpleNamespace(window=window))
     assert readers.read_study(str(study)) == [(None,)]
