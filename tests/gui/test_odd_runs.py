@@ -5,9 +5,8 @@ import pytest
 from napari_semiseg.engine.study.records import Records
 from napari_semiseg.engine.training.settings import TrainingSettings
 from napari_semiseg.gui.compare.pairs import measure_runs
-from napari_semiseg.gui.scans.page import ScansPage
-from napari_semiseg.gui.train.page import TrainPage
 from tests.gui.comparable_runs import add_run, hold_out, measure
+from tests.gui.parts_of_the_desk import scans_page, train_page
 
 
 def odd_run(study, method="ua-mt", **training):
@@ -21,7 +20,7 @@ def odd_run(study, method="ua-mt", **training):
 @pytest.fixture
 def comparing(desk, background):
     """A pair of good runs, and three odd ones: by method, by setting and by value."""
-    study = desk.study
+    study = desk.open_study.study
     hold_out(study)
     add_run(study, "supervised", shrunk=2)
     add_run(study, "ua-mt", shrunk=0)
@@ -29,7 +28,7 @@ def comparing(desk, background):
     odd_run(study, "of-the-future")
     odd_run(study, smoothing=0.1)
     odd_run(study, preset="of the future")
-    desk.refresh()
+    desk.open_study.refresh()
     desk.comparing.refresh()
     background.finish()
     return desk.comparing
@@ -71,14 +70,14 @@ def test_a_run_that_cannot_be_measured_is_told_after_the_others_are(desk, compar
 
     monkeypatch.setattr(held_out, "evaluate", evaluate)
     with pytest.raises(StudyError, match="It is not installed"):
-        list(measure_runs(desk.study, ["004-of-the-future", "002-ua-mt"]))
+        list(measure_runs(desk.open_study.study, ["004-of-the-future", "002-ua-mt"]))
     assert measured == ["002-ua-mt"]
 
 
 def test_learning_on_says_what_cannot_be_read_and_leaves_out_what_is_not_known(
     desk, comparing, messages
 ):
-    runs = {run.identifier: run for run in desk.study.runs.all()}
+    runs = {run.identifier: run for run in desk.open_study.study.runs.all()}
     desk.training.learn_on(runs["006-ua-mt"], 1.0)
     assert any("The settings of run 006-ua-mt cannot be read" in text for _, text in messages())
     assert not desk.training.active
@@ -87,13 +86,13 @@ def test_learning_on_says_what_cannot_be_read_and_leaves_out_what_is_not_known(
 
 
 def test_the_pages_show_a_case_in_a_state_of_another_version(qtbot, desk, background):
-    records = Records(desk.study.path)
+    records = Records(desk.open_study.study.path)
     with records.transaction() as connection:
         connection.execute("UPDATE cases SET state = 'double read' WHERE name = 'scan_2'")
     records.close()
-    desk.refresh()
+    desk.open_study.refresh()
     background.finish()
-    page = ScansPage(desk)
+    page = scans_page(desk)
     qtbot.addWidget(page)
     model = page.table.cases
     texts = [
@@ -103,4 +102,4 @@ def test_the_pages_show_a_case_in_a_state_of_another_version(qtbot, desk, backgr
         for role in (0, 1, 3)
     ]
     assert any("double read" in str(text) for text in texts)
-    qtbot.addWidget(TrainPage(desk))
+    qtbot.addWidget(train_page(desk))

@@ -37,16 +37,14 @@ from napari_semiseg.engine.volumes import (
     write_label,
     write_map,
 )
-from napari_semiseg.gui.compare.page import ComparePage
 from napari_semiseg.gui.hooks.readers import get_scan_reader
-from napari_semiseg.gui.review.page import ReviewPage
 from napari_semiseg.gui.scans.scan_mending import dialog_filter
 from napari_semiseg.gui.train.method_shelf import maps_in_words
-from napari_semiseg.gui.train.preview_panel import PreviewPanel
 from napari_semiseg.gui.train.previews import preview_kinds
 from napari_semiseg.gui.viewer.layer_data import map_layers
 from tests.engine.inference.known_answers import Threshold, finish, make_plan
 from tests.gui.comparable_runs import HELD_OUT, add_run, hold_out
+from tests.gui.parts_of_the_desk import compare_page, preview_panel, review_page
 
 ONE_MORE = SharedMap(
     "background",
@@ -71,9 +69,10 @@ def one_more_map(monkeypatch):
 def predicted(desk, name="scan_1"):
     plan = make_plan(spacing=(2.0, 1.5, 1.5), class_values=(1, 2))
     method = Threshold(plan, (50, 1000))
-    maps = finish(predict_case(method, name, desk.study.scans.read(name), every_kind()))[1]
-    run = desk.study.runs.create("ua-mt", {}, 0)
-    store_maps(desk.study, run.identifier, maps)
+    study = desk.open_study.study
+    maps = finish(predict_case(method, name, study.scans.read(name), every_kind()))[1]
+    run = study.runs.create("ua-mt", {}, 0)
+    store_maps(study, run.identifier, maps)
     return run.identifier, maps
 
 
@@ -82,17 +81,18 @@ def test_one_more_map_is_made_kept_and_written(one_more_map, desk, tmp_path):
     made = maps.shared["background"]
     assert made.shape == maps.prediction.shape
     np.testing.assert_allclose(made, maps.prediction == 0, atol=1e-6)
-    np.testing.assert_array_equal(load_maps(desk.study, run, "scan_1").shared["background"], made)
+    stored = load_maps(desk.open_study.study, run, "scan_1")
+    np.testing.assert_array_equal(stored.shared["background"], made)
     files = write_maps(tmp_path, maps, {})
     np.testing.assert_allclose(read_volume(files["background"]).voxels[0], made)
 
 
 def test_one_more_map_has_a_layer_and_a_box_on_each_page(one_more_map, desk, qtbot):
     _, maps = predicted(desk)
-    layers = dict(map_layers(maps, desk.study.classes))
+    layers = dict(map_layers(maps, desk.open_study.study.classes))
     assert layers["background"][1]["name"] == "background"
     assert layers["background"][1]["contrast_limits"] == (0.0, 0.5)
-    review, live = ReviewPage(desk), PreviewPanel(desk)
+    review, live = review_page(desk), preview_panel(desk)
     for page in (review, live):
         qtbot.addWidget(page)
     assert review.maps["background"].text() == "Background"
@@ -125,10 +125,10 @@ def one_more_metric(monkeypatch):
 
 
 def test_one_more_metric_is_computed_recorded_and_averaged(one_more_metric, desk):
-    hold_out(desk.study)
-    run = add_run(desk.study, "ua-mt", shrunk=3)
-    cases = [desk.study.case(name) for name in HELD_OUT]
-    metrics = recorded_metrics(desk.study, run, cases).current
+    hold_out(desk.open_study.study)
+    run = add_run(desk.open_study.study, "ua-mt", shrunk=3)
+    cases = [desk.open_study.study.case(name) for name in HELD_OUT]
+    metrics = recorded_metrics(desk.open_study.study, run, cases).current
     assert metrics["scan_1"].classes[1]["sensitivity"] == pytest.approx(0.5)
     assert mean_of(metrics.values()).overall["sensitivity"] == pytest.approx(0.75)
     evaluation = Evaluation(
@@ -139,11 +139,11 @@ def test_one_more_metric_is_computed_recorded_and_averaged(one_more_metric, desk
 
 
 def test_one_more_metric_is_in_every_table(one_more_metric, desk, background, qtbot):
-    hold_out(desk.study)
-    add_run(desk.study, "supervised", shrunk=2)
-    run = add_run(desk.study, "ua-mt", shrunk=3)
-    cases = [desk.study.case(name) for name in HELD_OUT]
-    metrics = recorded_metrics(desk.study, run, cases).current
+    hold_out(desk.open_study.study)
+    add_run(desk.open_study.study, "supervised", shrunk=2)
+    run = add_run(desk.open_study.study, "ua-mt", shrunk=3)
+    cases = [desk.open_study.study.case(name) for name in HELD_OUT]
+    metrics = recorded_metrics(desk.open_study.study, run, cases).current
     compared = [ComparedRun(run.identifier, "UA-MT", metrics)]
     rows = list(csv.DictReader(io.StringIO(comparison_csv(compared, {}))))
     assert float(rows[0]["sensitivity"]) == pytest.approx(0.5)
@@ -151,8 +151,8 @@ def test_one_more_metric_is_in_every_table(one_more_metric, desk, background, qt
     settings = TrainingSettings(method="ua-mt", steps=1)
     table = markdown([Measured(settings, run.identifier, 1, 1.0, metrics)], {}, "", "")
     assert "| Sensitivity % |" in table
-    desk.refresh()
-    page = ComparePage(desk)
+    desk.open_study.refresh()
+    page = compare_page(desk)
     qtbot.addWidget(page)
     desk.comparing.refresh()
     background.finish()
@@ -199,9 +199,9 @@ def test_one_more_file_type_is_read_written_found_and_offered(one_more_file_type
     (tmp_path / "labels").mkdir()
     write_label(tmp_path / "labels" / "scan_9.npz", label, geometry)
     lists = imports.CaseLists(None, ())
-    for _ in imports.import_cases(desk.study, [scans], tmp_path / "labels", lists):
+    for _ in imports.import_cases(desk.open_study.study, [scans], tmp_path / "labels", lists):
         pass
-    files = export_labels(desk.study, tmp_path / "exported", ".npz")
+    files = export_labels(desk.open_study.study, tmp_path / "exported", ".npz")
     assert {path.suffix for path in files} == {".npz"}
     assert get_scan_reader(scans / "scan_9.npz") is not None
     assert "*.npz" in dialog_filter()
